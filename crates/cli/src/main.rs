@@ -1,0 +1,2 @@
+//! The wal2es command.
+fn main() {}

@@ -1,0 +1,102 @@
+//! Why a message could not be understood, and where in it.
+
+use change::Lsn;
+
+/// A message that could not be understood. Always definite: the same bytes come again after a reconnect, so whoever
+/// gets it stops.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}, byte {position}: {fault}", message_name(*.tag))]
+pub struct DecodeError {
+    /// The first byte of the message, which says what kind it is; 0 for an empty one.
+    pub tag: u8,
+    /// The offset from the beginning of the message, its first byte being 0.
+    pub position: usize,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// See [`DecodeError`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The message ends before the field does.
+    #[error("the message ends within {0}")]
+    Truncated(&'static str),
+    /// The message goes on after its last field.
+    #[error("{0} bytes follow the end of the message")]
+    Trailing(usize),
+    /// No message begins like this.
+    #[error("unknown kind of message {0:#04x}")]
+    UnknownMessage(u8),
+    /// A message that was not asked for, and that can't be taken for something else.
+    #[error("{0} was not asked for")]
+    NotAskedFor(&'static str),
+    /// A byte that must have one of a few values has another.
+    #[error("{byte:#04x} is no {what}")]
+    UnknownByte {
+        /// What the byte stands for.
+        what: &'static str,
+        /// Its value.
+        byte: u8,
+    },
+    /// A length or count that can't be right.
+    #[error("{length} is no possible length of {what}")]
+    Length {
+        /// What is that long.
+        what: &'static str,
+        /// What the message says.
+        length: i64,
+    },
+    /// A name that is not UTF-8.
+    #[error("{0} is not UTF-8: does the server ignore client_encoding?")]
+    NotUtf8(&'static str),
+    /// A row of a relation that no relation message has described.
+    #[error("a row of the unknown relation {0}")]
+    UnknownRelation(u32),
+    /// A row that does not fit its relation.
+    #[error("{got} columns, but relation {relation} has {want}")]
+    ColumnCount {
+        /// The table, `schema.name`.
+        relation: String,
+        /// Columns that the relation message named.
+        want: usize,
+        /// Columns of the row.
+        got: usize,
+    },
+    /// A message where it can't be.
+    #[error("{0}")]
+    OutOfPlace(&'static str),
+    /// The commit message closes another transaction than the one that is open.
+    #[error("the commit at {got} closes the transaction that commits at {want}")]
+    OtherCommit {
+        /// What Begin said.
+        want: Lsn,
+        /// What Commit says.
+        got: Lsn,
+    },
+    /// Transactions come in the order of their commit records; this one does not.
+    #[error("the commit at {got} comes after the one at {last}")]
+    CommitOrder {
+        /// The transaction before.
+        last: Lsn,
+        /// This one.
+        got: Lsn,
+    },
+}
+
+fn message_name(tag: u8) -> String {
+    let name = match tag {
+        b'B' => "Begin",
+        b'C' => "Commit",
+        b'O' => "Origin",
+        b'R' => "Relation",
+        b'Y' => "Type",
+        b'I' => "Insert",
+        b'U' => "Update",
+        b'D' => "Delete",
+        b'T' => "Truncate",
+        b'M' => "Message",
+        0 => "empty",
+        other => return format!("message {other:#04x}"),
+    };
+    format!("{name} message")
+}

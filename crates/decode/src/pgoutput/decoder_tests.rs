@@ -1,0 +1,182 @@
+//! Messages as the protocol's page spells them, byte for byte.
+
+use change::{CommitLsn, OldImage, ReplicaIdentity, RowChange, Value};
+
+use super::*;
+
+const BEGIN: &[u8] = b"B\0\0\0\0\x01\x53\xCA\xC8\0\x02\xB7\x1D\xE0\x5B\x40\x00\0\0\x02\xE5";
+const COMMIT: &[u8] =
+    b"C\0\0\0\0\0\x01\x53\xCA\xC8\0\0\0\0\x01\x53\xCA\xF8\0\x02\xB7\x1D\xE0\x5B\x40\x00";
+const RELATION: &[u8] = b"R\0\0\x40\0public\0place\0d\0\x03\
+    \x01id\0\0\0\0\x17\xFF\xFF\xFF\xFF\0name\0\0\0\0\x19\xFF\xFF\xFF\xFF\0n\0\0\0\x06\xA4\0\x05\0\x06";
+const INSERT: &[u8] = b"I\0\0\x40\0N\0\x03t\0\0\0\x01\x37t\0\0\0\x02Omn";
+const UPDATE: &[u8] = b"U\0\0\x40\0K\0\x03t\0\0\0\x01\x37nnN\0\x03t\0\0\0\x01\x38ut\0\0\0\x041.50";
+const DELETE: &[u8] = b"D\0\0\x40\0O\0\x03t\0\0\0\x01\x38t\0\0\0\0n";
+const TRUNCATE: &[u8] = b"T\0\0\0\x02\x03\0\0\x40\0\0\0\x40\x07";
+const MESSAGE: &[u8] = b"M\x01\0\0\0\0\x01\x53\xCA\xC8app\0\0\0\0\x02hi";
+const ORIGIN: &[u8] = b"O\0\0\0\0\x01\x53\xCA\xC8other\0";
+const TYPE: &[u8] = b"Y\0\0\x40\x2Apublic\0mood\0";
+
+/// A decoder within a transaction that knows relation 0x4000.
+fn open() -> Decoder {
+    let mut decoder = Decoder::new();
+    decoder.decode(RELATION).unwrap();
+    decoder.decode(BEGIN).unwrap();
+    decoder
+}
+
+fn fault(decoder: &mut Decoder, message: &[u8]) -> (usize, Fault) {
+    let error = decoder.decode(message).map(|event| format!("{event:?}")).unwrap_err();
+    (error.position, error.fault)
+}
+
+/// An insert of the columns that the literal spells, their count first.
+fn insert_of(columns: &[u8]) -> Vec<u8> {
+    [b"I\0\0\x40\0N", columns].concat()
+}
+
+#[test]
+fn begin_and_commit_carry_positions_and_time() {
+    let mut decoder = Decoder::new();
+    let Event::Begin(begin) = decoder.decode(BEGIN).unwrap() else { panic!() };
+    let commit_lsn = CommitLsn("0/153CAC8".parse().unwrap());
+    assert_eq!((begin.commit, begin.xid), (commit_lsn, 0x2E5));
+    assert_eq!(begin.committed_at, 0x0002_B71D_E05B_4000);
+    assert!(decoder.in_transaction());
+    let Event::Commit(commit) = decoder.decode(COMMIT).unwrap() else { panic!() };
+    assert_eq!((commit.commit, commit.end), (commit_lsn, "0/153CAF8".parse().unwrap()));
+    assert!(!decoder.in_transaction());
+}
+
+#[test]
+fn relation_tells_names_types_and_identity() {
+    let mut decoder = Decoder::new();
+    let Event::Relation(relation) = decoder.decode(RELATION).unwrap() else { panic!() };
+    assert_eq!((relation.oid, relation.name.to_string()), (0x4000, "public.place".into()));
+    assert_eq!(relation.identity, ReplicaIdentity::Default);
+    let columns: Vec<_> = relation
+        .columns
+        .iter()
+        .map(|c| (c.name.as_str(), c.in_identity, c.type_oid, c.type_modifier))
+        .collect();
+    assert_eq!(
+        columns,
+        [("id", true, 23, -1), ("name", false, 25, -1), ("n", false, 1700, 327_686)]
+    );
+}
+
+#[test]
+fn rows_are_borrowed_and_markers_kept() {
+    let mut decoder = open();
+    let Event::Row(op) = decoder.decode(INSERT).unwrap() else { panic!() };
+    assert_eq!(op.relation, 0x4000);
+    let RowChange::Insert { new } = op.change else { panic!() };
+    let values: Vec<_> = new.values().collect();
+    assert_eq!(values, [Value::Text(b"7"), Value::Text(b"Om"), Value::Null]);
+
+    let Event::Row(op) = decoder.decode(UPDATE).unwrap() else { panic!() };
+    let RowChange::Update { old: OldImage::Key(old), new } = op.change else { panic!() };
+    assert_eq!(old.values().collect::<Vec<_>>(), [Value::Text(b"7"), Value::Null, Value::Null]);
+    let values: Vec<_> = new.values().collect();
+    assert_eq!(values, [Value::Text(b"8"), Value::Unchanged, Value::Text(b"1.50")]);
+
+    let Event::Row(op) = decoder.decode(DELETE).unwrap() else { panic!() };
+    let RowChange::Delete { old: OldImage::Full(old) } = op.change else { panic!() };
+    let values: Vec<_> = old.values().collect();
+    assert_eq!(values, [Value::Text(b"8"), Value::Text(b""), Value::Null]);
+}
+
+#[test]
+fn the_rest_of_version_one() {
+    let mut decoder = open();
+    let Event::Truncate(truncate) = decoder.decode(TRUNCATE).unwrap() else { panic!() };
+    assert_eq!(truncate.relations, [0x4000, 0x4007]);
+    assert!(truncate.options.cascade && truncate.options.restart_identity);
+    let Event::Message(message) = decoder.decode(MESSAGE).unwrap() else { panic!() };
+    assert_eq!((message.transactional, message.prefix, message.content), (true, "app", &b"hi"[..]));
+    assert!(matches!(decoder.decode(ORIGIN).unwrap(), Event::Nothing));
+    assert!(matches!(decoder.decode(TYPE).unwrap(), Event::Nothing));
+}
+
+#[test]
+fn every_truncation_is_an_error_and_every_trailing_byte_too() {
+    let all: [&[u8]; 10] =
+        [BEGIN, COMMIT, RELATION, INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE, ORIGIN, TYPE];
+    for message in all {
+        let start = || if message == BEGIN { Decoder::new() } else { open() };
+        start().decode(message).unwrap();
+        for cut in 0..message.len() {
+            let error = start().decode(&message[..cut]).map(|e| format!("{e:?}")).unwrap_err();
+            assert!(matches!(error.fault, Fault::Truncated(_)), "{error}");
+            assert!(error.position <= cut, "{error}");
+        }
+        let longer = [message, b"x"].concat();
+        assert_eq!(fault(&mut start(), &longer), (message.len(), Fault::Trailing(1)));
+    }
+}
+
+#[test]
+fn any_corrupted_byte_is_an_error_or_another_message_but_never_a_panic() {
+    for message in
+        [BEGIN, COMMIT, RELATION, INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE, ORIGIN, TYPE]
+    {
+        for at in 0..message.len() {
+            for byte in 0..=u8::MAX {
+                let mut corrupted = message.to_vec();
+                corrupted[at] = byte;
+                let _ = open().decode(&corrupted).map(|event| format!("{event:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_out_of_place_is_refused() {
+    let insert = insert_of(b"\0\x03nnn");
+    let mut outside = Decoder::new();
+    outside.decode(RELATION).unwrap();
+    assert!(matches!(fault(&mut outside, &insert), (0, Fault::OutOfPlace(_))));
+    assert!(matches!(fault(&mut outside, TRUNCATE), (0, Fault::OutOfPlace(_))));
+    assert!(matches!(fault(&mut outside, COMMIT), (0, Fault::OutOfPlace(_))));
+    assert!(matches!(fault(&mut open(), BEGIN), (0, Fault::OutOfPlace(_))));
+    assert_eq!(
+        fault(&mut open(), b"S\0\0\0\x01\x01"),
+        (0, Fault::NotAskedFor("a transaction in progress"))
+    );
+    assert_eq!(fault(&mut open(), b"b"), (0, Fault::NotAskedFor("a prepared transaction")));
+    assert_eq!(fault(&mut open(), b"?"), (0, Fault::UnknownMessage(b'?')));
+}
+
+#[test]
+fn a_commit_must_close_its_own_transaction_and_come_later_than_the_last() {
+    let mut other = COMMIT.to_vec();
+    other[9] = 0xD0;
+    assert!(matches!(fault(&mut open(), &other), (2, Fault::OtherCommit { .. })));
+
+    let mut decoder = open();
+    decoder.decode(COMMIT).unwrap();
+    let (position, fault) = fault(&mut decoder, BEGIN);
+    assert_eq!(position, 1);
+    assert!(matches!(fault, Fault::CommitOrder { .. }));
+}
+
+#[test]
+fn rows_must_fit_a_known_relation() {
+    let unknown = b"I\0\0\x40\x09N\0\0";
+    assert_eq!(fault(&mut open(), unknown), (1, Fault::UnknownRelation(0x4009)));
+    let wide = insert_of(b"\0\x04nnnn");
+    let expected = Fault::ColumnCount { relation: "public.place".into(), want: 3, got: 4 };
+    assert_eq!(fault(&mut open(), &wide), (5, expected));
+    let narrow_key = b"D\0\0\x40\0K\0\x01n";
+    assert!(matches!(fault(&mut open(), narrow_key), (5, Fault::ColumnCount { got: 1, .. })));
+    let negative = insert_of(b"\0\x03t\xFF\xFF\xFF\xFF");
+    assert_eq!(fault(&mut open(), &negative), (9, Fault::Length { what: "a value", length: -1 }));
+    let binary = insert_of(b"\0\x03b\0\0\0\0nn");
+    assert_eq!(fault(&mut open(), &binary), (8, Fault::NotAskedFor("a value in binary form")));
+}
+
+#[test]
+fn an_error_names_the_message_the_byte_and_the_reason() {
+    let error = open().decode(b"I\0\0\x40\x09N\0\0").map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string(), "Insert message, byte 1: a row of the unknown relation 16393");
+}
