@@ -1,1 +1,31 @@
-//! (to come)
+//! The applier: from writes to a durable, visible index, and the one position that may be confirmed.
+//!
+//! ```text
+//! begin, write, write, commit ──► Batch ──► deliver ──► durable ──► show (refresh, alias) ──► visible
+//!                                                          └──────► state document ──► confirmed
+//! ```
+//!
+//! One task owns the [`Applier`] and decides order, versions, batches and progress. Nothing of it is confirmed to
+//! Postgres but what the state document holds, and the state document holds nothing but what is durable in the index.
+//! The crate knows positions and documents, but no wire format of Postgres.
+
+mod applier;
+mod backoff;
+mod bulk;
+mod error;
+mod indices;
+mod loader;
+mod state;
+mod target;
+mod version;
+
+pub use applier::{Applier, ApplierConfig, Session};
+pub use bulk::{Batch, Limits, Origin, Write};
+pub use error::{Error, Kind};
+pub use indices::{IndexPlan, Indices, Managed};
+pub use loader::Loader;
+pub use state::{IndexState, State, Step, Store};
+pub use target::{
+    ApiError, Credentials, Distribution, IndexFacts, Secret, ServerInfo, Target, TargetConfig,
+};
+pub use version::{FORMULA, Version};

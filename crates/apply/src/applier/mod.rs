@@ -1,0 +1,475 @@
+//! The one task that decides order, versions, batches and progress.
+//!
+//! Whoever owns it hands it the stream, event by event, and calls [`Applier::step`] in between: there the bulk in
+//! flight, the refresh and the saving of the state make progress. While a bulk is in flight the next one is built.
+//!
+//! What must hold:
+//! - A position becomes *durable* when every operation up to it has a definite good outcome, *confirmed* when the state
+//!   document that says so is saved, *visible* when a refresh after it has succeeded on every shard. Nothing else moves
+//!   them: no timer, no keepalive while something is open, buffered or in flight.
+//! - Between the beginning of a bulk and the commit that it belongs to, nothing is refreshed; nor before the stream has
+//!   passed `replay_end`: an earlier session may have sent more than its state says, and until all of it has been sent
+//!   again the index may hold half of a transaction.
+//! - A key is never in two requests at once: there is one in flight.
+//!
+//! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
+
+mod pace;
+mod show;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use change::{CommitLsn, Lsn};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
+use crate::indices::{IndexGuard, Indices};
+use crate::state::{SAVE_EVERY, State, Store};
+use crate::target::Target;
+use crate::version::Version;
+use crate::{Error, Kind};
+use pace::{Moment, Next, Pace};
+
+/// How often the indices are looked at while nothing is wrong.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// A commit older than this, by the source's clock, means that the stream is far behind.
+const FAR_BEHIND: Duration = Duration::from_secs(20);
+
+type Work<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// What does not change while the applier lives.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplierConfig {
+    /// When a request is full.
+    pub limits: Limits,
+    /// The longest time between two refreshes under load.
+    pub refresh: Duration,
+}
+
+/// What is true of one connection to the source.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// No earlier session can have sent a change that commits at or beyond this: the server's flush position when
+    /// this session began.
+    pub replay_end: Lsn,
+}
+
+/// A transaction that is being received.
+#[derive(Clone, Copy)]
+struct Open {
+    commit: CommitLsn,
+    ordinal: u64,
+}
+
+/// A bulk in flight.
+struct Flight {
+    work: Work<Delivered>,
+    end: Option<Lsn>,
+    mid_transaction: bool,
+}
+
+/// See the module.
+pub struct Applier {
+    target: Arc<Target>,
+    store: Arc<Mutex<Store>>,
+    indices: Indices,
+    state: State,
+    pace: Pace,
+    batch: Batch,
+    replay_end: Lsn,
+    open: Option<Open>,
+    dry: bool,
+    committed_at: Option<Duration>,
+
+    flight: Option<Flight>,
+    showing: Option<(Instant, Lsn, Work<()>)>,
+    saving: Option<(Lsn, Lsn, Work<()>)>,
+    checking: Option<Work<()>>,
+
+    at_commit: bool,
+    durable: Lsn,
+    visible: Lsn,
+    confirmed: Lsn,
+    saved_visible: Lsn,
+    saved_at: Option<Instant>,
+    checked_at: Instant,
+    delivered: Delivered,
+    applied_rows: u64,
+}
+
+impl Applier {
+    /// Goes on from `state`, which has just been loaded or saved by `store`.
+    pub fn new(
+        config: ApplierConfig,
+        target: Arc<Target>,
+        store: Store,
+        indices: Indices,
+        state: State,
+    ) -> Self {
+        let (durable, visible) = (state.applied_lsn, state.visible_lsn);
+        Applier {
+            target,
+            store: Arc::new(Mutex::new(store)),
+            indices,
+            state,
+            pace: Pace::new(config.refresh),
+            batch: Batch::new(config.limits),
+            replay_end: Lsn::ZERO,
+            open: None,
+            dry: false,
+            committed_at: None,
+            flight: None,
+            showing: None,
+            saving: None,
+            checking: None,
+            at_commit: true,
+            durable,
+            visible,
+            confirmed: durable,
+            saved_visible: visible,
+            saved_at: None,
+            checked_at: Instant::now(),
+            delivered: Delivered::default(),
+            applied_rows: 0,
+        }
+    }
+
+    /// A connection to the source begins at [`Applier::durable`]. What an earlier one left unfinished is forgotten: it
+    /// comes again. Nothing may be in flight.
+    pub fn begin_session(&mut self, session: Session) {
+        self.replay_end = self.replay_end.max(session.replay_end);
+        self.batch.clear();
+        self.open = None;
+        self.dry = false;
+        // The part of a transaction that was sent stays hidden until the whole of it has been sent again. What an
+        // earlier process wrote may never have been refreshed.
+        self.at_commit = true;
+        self.indices.with(|list| list.iter_mut().for_each(|managed| managed.dirty = true));
+    }
+
+    /// Every commit that ends at or before this is in the index: where the next session starts.
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// What may be confirmed to Postgres.
+    pub fn confirmed(&self) -> Lsn {
+        self.confirmed
+    }
+
+    /// Every commit that ends at or before this is found by searches.
+    pub fn visible(&self) -> Lsn {
+        self.visible
+    }
+
+    /// Row operations that have been delivered.
+    pub fn applied_rows(&self) -> u64 {
+        self.applied_rows
+    }
+
+    /// Operations that the index did not need, having something newer.
+    pub fn superseded(&self) -> u64 {
+        self.delivered.superseded
+    }
+
+    /// More of the stream can be taken without waiting.
+    pub fn has_room(&self) -> bool {
+        !self.batch.is_full()
+    }
+
+    /// Says whether more of the stream is there already; when not, what has been taken is sent without waiting for more.
+    pub fn set_dry(&mut self, dry: bool) {
+        self.dry = dry;
+    }
+
+    /// A transaction begins that commits at `commit`; `committed_at` is the time since 1970.
+    pub fn begin(&mut self, commit: CommitLsn, committed_at: Duration) {
+        self.open = Some(Open { commit, ordinal: 0 });
+        self.committed_at = Some(committed_at);
+    }
+
+    /// The next row change of the transaction, which every row change must announce, indexed or not: gives its version
+    /// and where it stands.
+    pub fn next_change(&mut self) -> (Version, Origin) {
+        let Some(open) = self.open.as_mut() else {
+            return (Version::copied(Lsn::ZERO), Origin::Live);
+        };
+        let version = Version::streamed(open.commit, open.ordinal);
+        open.ordinal += 1;
+        let replay = open.commit.0 < self.replay_end;
+        (version, if replay { Origin::Replay } else { Origin::Live })
+    }
+
+    /// Writes a document of the managed index `at`, whose source `source` writes.
+    ///
+    /// # Errors
+    /// Those of `source`.
+    pub fn index<E>(
+        &mut self,
+        at: usize,
+        id: &[u8],
+        change: (Version, Origin),
+        source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let batch = &mut self.batch;
+        self.indices.with(|list| match list.get_mut(at) {
+            None => Ok(()),
+            Some(managed) => {
+                managed.dirty = true;
+                let write = write_of(managed.number, &managed.state.index, id, change);
+                batch.index(&write, source)
+            }
+        })
+    }
+
+    /// Deletes a document of the managed index `at`.
+    pub fn delete(&mut self, at: usize, id: &[u8], change: (Version, Origin)) {
+        let batch = &mut self.batch;
+        self.indices.with(|list| {
+            if let Some(managed) = list.get_mut(at) {
+                managed.dirty = true;
+                batch.delete(&write_of(managed.number, &managed.state.index, id, change));
+            }
+        });
+    }
+
+    /// The transaction is complete; its commit record ends at `end`.
+    pub fn commit(&mut self, end: Lsn) {
+        self.open = None;
+        self.batch.commit(end);
+        self.settle();
+    }
+
+    /// The source has nothing for us up to `end`. Ignored within a transaction.
+    pub fn idle(&mut self, end: Lsn) {
+        if self.open.is_none() {
+            self.batch.idle(end);
+            self.settle();
+        }
+    }
+
+    /// Moves on over what needs no request, when nothing is in flight that comes before it.
+    fn settle(&mut self) {
+        if self.flight.is_none()
+            && let Some(end) = self.batch.take_idle_end()
+        {
+            self.durable = self.durable.max(end);
+            if self.open.is_none() {
+                self.at_commit = true;
+            }
+        }
+        if self.at_commit && self.showing.is_none() && self.past_replay() && !self.unseen() {
+            self.visible = self.durable;
+        }
+    }
+
+    fn past_replay(&self) -> bool {
+        self.durable >= self.replay_end
+    }
+
+    /// Something is written that a refresh or a swap would show.
+    fn unseen(&self) -> bool {
+        self.flight.is_some() || self.indices.with(|list| list.iter().any(show::is_pending))
+    }
+
+    fn moment(&self) -> Moment {
+        let unix = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Moment {
+            now: Instant::now(),
+            sending: self.flight.is_some(),
+            showing: self.showing.is_some(),
+            full: self.batch.is_full(),
+            complete: self.batch.has_complete(),
+            dry: self.dry,
+            at_commit: self.at_commit,
+            unseen: self.unseen(),
+            past_replay: self.past_replay(),
+            far_behind: self.committed_at.is_some_and(|at| unix.saturating_sub(at) > FAR_BEHIND),
+        }
+    }
+
+    /// Waits for the next thing to happen, having started whatever is due. Comes back when something has changed.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn step(&mut self) -> Result<(), Error> {
+        let wake = self.start_what_is_due();
+        tokio::select! {
+            biased;
+            delivered = finished(self.flight.as_mut().map(|flight| &mut flight.work)) => {
+                let delivered = delivered?;
+                self.landed(delivered);
+            }
+            shown = finished(self.showing.as_mut().map(|(_, _, work)| work)) => {
+                shown?;
+                self.shown();
+            }
+            saved = finished(self.saving.as_mut().map(|(_, _, work)| work)) => {
+                saved?;
+                if let Some((durable, visible, _)) = self.saving.take() {
+                    self.confirmed = self.confirmed.max(durable);
+                    self.saved_visible = visible;
+                }
+            }
+            checked = finished(self.checking.as_mut()) => {
+                self.checking = None;
+                match checked {
+                    // Whatever can't be reached now is noticed by the next write to it.
+                    Err(error) if error.kind() != Kind::Transient => return Err(error),
+                    _ => {}
+                }
+            }
+            () = until(wake) => {}
+        }
+        Ok(())
+    }
+
+    /// Waits until more of the stream can be taken. False when `stop` comes first.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn make_room(&mut self, stop: &CancellationToken) -> Result<bool, Error> {
+        while !self.has_room() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(false),
+                stepped = self.step() => stepped?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finishes everything that is complete: sends, shows, saves. The beginning of a transaction that is still open is
+    /// not waited for.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        self.set_dry(true);
+        loop {
+            self.settle();
+            let shown = !(self.at_commit && self.past_replay() && self.unseen());
+            let sent = self.flight.is_none() && !self.batch.has_complete();
+            let saved = self.confirmed == self.durable
+                && self.saved_visible == self.visible
+                && self.saving.is_none();
+            if sent && shown && self.showing.is_none() {
+                if saved {
+                    return Ok(());
+                }
+                self.start_saving();
+            }
+            self.step().await?;
+        }
+    }
+
+    /// Starts what is due and tells when to look again.
+    fn start_what_is_due(&mut self) -> Option<Instant> {
+        self.settle();
+        let now = Instant::now();
+        let wake = match self.pace.next(self.moment()) {
+            Next::Send => {
+                self.send(false);
+                None
+            }
+            Next::Show => {
+                self.start_showing();
+                None
+            }
+            Next::Wait(until) => until,
+        };
+        let changed = self.durable > self.confirmed || self.visible > self.saved_visible;
+        let mut wakes = [wake, None, None];
+        if changed && self.showing.is_none() && self.saving.is_none() {
+            match self.saved_at.map(|at| at + SAVE_EVERY).filter(|due| *due > now) {
+                Some(due) => wakes[1] = Some(due),
+                // It will be visible in a moment: one save for both.
+                None if wake.is_some_and(|due| due - now < SAVE_EVERY / 4) => {}
+                None => self.start_saving(),
+            }
+        }
+        let check = self.checked_at + CHECK_EVERY;
+        if check > now {
+            wakes[2] = Some(check);
+        } else if self.checking.is_none() {
+            self.checked_at = now;
+            let (target, indices) = (self.target.clone(), self.indices.clone());
+            self.checking = Some(Box::pin(async move { indices.check(&target).await }));
+        }
+        wakes.into_iter().flatten().min()
+    }
+
+    /// Sends what there is to send. `force` sends the beginning of an open transaction too.
+    fn send(&mut self, force: bool) {
+        let Some(sealed) = self.batch.seal(force) else { return };
+        let (end, mid_transaction) = (sealed.end, sealed.mid_transaction);
+        self.applied_rows += sealed.ops.len() as u64;
+        let target = self.target.clone();
+        let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
+        let work = Box::pin(async move { deliver(&target, &guard, &sealed).await });
+        self.at_commit = false;
+        self.flight = Some(Flight { work, end, mid_transaction });
+    }
+
+    fn landed(&mut self, delivered: Delivered) {
+        let Some(flight) = self.flight.take() else { return };
+        self.delivered.superseded += delivered.superseded;
+        self.delivered.retries += delivered.retries;
+        if let Some(end) = flight.end {
+            self.durable = self.durable.max(end);
+        }
+        self.at_commit = !flight.mid_transaction;
+        self.settle();
+    }
+
+    fn start_saving(&mut self) {
+        if self.saving.is_some() {
+            return;
+        }
+        self.saved_at = Some(Instant::now());
+        let state = self.current_state();
+        let (durable, visible) = (state.applied_lsn, state.visible_lsn);
+        let store = self.store.clone();
+        let work = Box::pin(async move { store.lock().await.save(&state).await });
+        self.saving = Some((durable, visible, work));
+    }
+
+    /// The state as it is now.
+    fn current_state(&self) -> State {
+        State {
+            applied_lsn: self.durable,
+            visible_lsn: self.visible,
+            indexes: self.indices.states(),
+            ..self.state.clone()
+        }
+    }
+}
+
+fn write_of<'a>(
+    index: u32,
+    index_name: &'a str,
+    id: &'a [u8],
+    (version, origin): (Version, Origin),
+) -> Write<'a> {
+    Write { index, index_name, id, version, origin }
+}
+
+/// The end of work that may not be there: then it never comes.
+async fn finished<T>(work: Option<&mut Work<T>>) -> Result<T, Error> {
+    match work {
+        Some(work) => work.await,
+        None => std::future::poll_fn(|_| Poll::Pending).await,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

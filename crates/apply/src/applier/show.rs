@@ -1,0 +1,168 @@
+//! Making committed states visible: refreshes, and the alias swaps that show a new or emptied index.
+//!
+//! A table that was truncated goes on in an empty index beside the old one, and readers are moved over at the commit
+//! boundary, in place of a refresh: at once, and without a tombstone for every row. Before the swap the state document
+//! is saved with the new index and with everything up to this commit applied, so that a restart in between ends the
+//! swap and replays nothing into the wrong index.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::Applier;
+use crate::backoff::Backoff;
+use crate::indices::{self, Managed, Owner};
+use crate::target::Target;
+use crate::{Error, Kind};
+
+/// Written but not shown yet.
+pub(super) fn is_pending(managed: &Managed) -> bool {
+    managed.dirty || is_hidden(managed)
+}
+
+/// Behind the alias is another index than the one that is written, or none, or old ones are left.
+fn is_hidden(managed: &Managed) -> bool {
+    managed.state.shown.as_ref() != Some(&managed.state.index) || !managed.state.retired.is_empty()
+}
+
+impl Applier {
+    /// Shows everything that is durable now.
+    pub(super) fn start_showing(&mut self) {
+        let (dirty, hidden) = self.indices.with(|list| {
+            let dirty: Vec<String> = list
+                .iter_mut()
+                .filter(|managed| is_pending(managed))
+                .map(|managed| {
+                    managed.dirty = false;
+                    managed.state.index.clone()
+                })
+                .collect();
+            let hidden: Vec<Managed> = list.iter().filter(|m| is_hidden(m)).cloned().collect();
+            (dirty, hidden)
+        });
+        let visible = self.durable;
+        let (target, store) = (self.target.clone(), self.store.clone());
+        let state = self.current_state();
+        let work = Box::pin(async move {
+            refresh(&target, &dirty).await?;
+            if !hidden.is_empty() {
+                store.lock().await.save(&state).await?;
+                swap(&target, &hidden).await?;
+            }
+            Ok(())
+        });
+        self.showing = Some((Instant::now(), visible, work));
+    }
+
+    /// The refresh has succeeded everywhere.
+    pub(super) fn shown(&mut self) {
+        let Some((began, visible, _)) = self.showing.take() else { return };
+        self.pace.shown(began, Instant::now());
+        self.visible = self.visible.max(visible);
+        self.indices.with(|list| {
+            for managed in list.iter_mut().filter(|managed| is_hidden(managed)) {
+                managed.state.shown = Some(managed.state.index.clone());
+                managed.state.retired.clear();
+            }
+        });
+        self.settle();
+    }
+
+    /// The table of the managed index `at` was emptied: what follows goes into a fresh index. False when `stop` came
+    /// first.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn truncate(&mut self, at: usize, stop: &CancellationToken) -> Result<bool, Error> {
+        // Everything before it has landed, so no request to the old index can be in flight when it is dropped.
+        while !self.batch.is_empty() || self.flight.is_some() || self.showing.is_some() {
+            if self.flight.is_none() && self.showing.is_none() {
+                self.send(true);
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(false),
+                stepped = self.step() => stepped?,
+            }
+        }
+        self.at_commit = false;
+        let Some(managed) = self.indices.with(|list| list.get(at).cloned()) else {
+            return Ok(true);
+        };
+        let truncations = managed.state.truncations + 1;
+        let generation = self.state.generation;
+        let name = format!("{}-g{generation}.t{truncations}", managed.state.alias);
+        let owner = Owner {
+            source: format!("{}.{}.{}", self.state.system_id, self.state.database, self.state.slot),
+            generation,
+        };
+        let facts = persist(|| indices::create(&self.target, &name, &managed.plan, &owner)).await?;
+        self.indices.with(|list| {
+            let number = list.iter().map(|managed| managed.number).max().unwrap_or(0) + 1;
+            let Some(managed) = list.get_mut(at) else { return };
+            let state = &mut managed.state;
+            if state.shown.as_ref() != Some(&state.index) {
+                state.retired.push(state.index.clone());
+            }
+            state.index = name;
+            state.uuid = facts.uuid;
+            state.histories = facts.histories;
+            state.truncations = truncations;
+            managed.number = number;
+        });
+        Ok(true)
+    }
+}
+
+async fn refresh(target: &Arc<Target>, names: &[String]) -> Result<(), Error> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    persist(|| async {
+        match target.refresh(&names).await? {
+            true => Ok(()),
+            false => Err(Error::transient(
+                format!("a shard of {} was not refreshed", names.join(", ")),
+                "look into the search server's log",
+            )),
+        }
+    })
+    .await
+}
+
+/// Turns the aliases to the indices that are written and drops the others, all at once.
+async fn swap(target: &Arc<Target>, hidden: &[Managed]) -> Result<(), Error> {
+    persist(|| async {
+        let mut actions: Vec<Value> = Vec::new();
+        for managed in hidden {
+            let state = &managed.state;
+            actions.push(json!({"add": {"index": state.index, "alias": state.alias}}));
+            for old in state.shown.iter().chain(&state.retired) {
+                if *old != state.index && target.index(old).await?.is_some() {
+                    actions.push(json!({"remove_index": {"index": old}}));
+                }
+            }
+        }
+        Ok(target.update_aliases(actions).await?)
+    })
+    .await
+}
+
+/// Tries again for as long as it takes.
+async fn persist<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match attempt().await {
+            Err(error) if error.kind() == Kind::Transient => {
+                if backoff.attempts() % 12 == 0 {
+                    tracing::warn!(%error, "the target did not do it; trying again");
+                }
+                tokio::time::sleep(backoff.next()).await;
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A bulk body under construction.
+//!
+//! Operations are appended as they come, action and source straight into the body. Within one transaction the last
+//! operation of a key takes the place of the one before, because both carry the same version; operations of different
+//! transactions stay, in order, so that what a sealed batch leaves in the index is exactly the state at its last
+//! commit. A transaction that is still open at the end can be cut off and stay behind, which is how a batch ends at a
+//! commit boundary whenever the transaction fits one request.
+//!
+//! A transaction that does not fit is sent in several batches. When a key comes again in the same segment after its
+//! first operation has been sent, both have the same version, and the second goes as `external_gte`: an order that
+//! holds because the first has a definite outcome by then. For the same reason everything that a replay sends is
+//! `external_gte`: the index may hold an earlier operation of the same segment. Keys that were sent are remembered by
+//! 64-bit hash; a false match only turns `external` into `external_gte`.
+
+use std::hash::BuildHasher;
+
+use bytes::Bytes;
+use change::Lsn;
+use foldhash::fast::FixedState;
+use hashbrown::{HashSet, HashTable};
+
+use crate::version::Version;
+
+/// When a batch is full.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the body. One operation may be larger.
+    pub bytes: usize,
+    /// Operations.
+    pub rows: usize,
+}
+
+/// One operation as it is handed to [`Batch::push`].
+pub struct Write<'a> {
+    /// A number of the concrete index, the same for every write to it and for no other.
+    pub index: u32,
+    /// Its name.
+    pub index_name: &'a str,
+    /// The document's `_id`, not yet escaped.
+    pub id: &'a [u8],
+    /// What the document becomes.
+    pub version: Version,
+    /// Where the write comes from, which decides what a conflict means.
+    pub origin: Origin,
+}
+
+/// Where a write comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A row of a copy into a fresh index: nothing can be there before.
+    Copy,
+    /// A change that an earlier session may have sent.
+    Replay,
+    /// A change that nobody has sent before.
+    Live,
+}
+
+/// One operation in a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Op {
+    /// Action and source in the body.
+    start: usize,
+    len: usize,
+    /// The id within the action line, escaped.
+    id_start: usize,
+    id_len: usize,
+    pub(crate) hash: u64,
+    pub(crate) index: u32,
+    pub(crate) version: Version,
+    pub(crate) origin: Origin,
+    /// Another operation of the same key and transaction follows.
+    dead: bool,
+}
+
+/// Operations of whole transactions, and the beginning of one more.
+pub struct Batch {
+    limits: Limits,
+    body: Vec<u8>,
+    ops: Vec<Op>,
+    /// Where the open transaction begins: operations before are complete.
+    open_from: usize,
+    /// Operations of the open transaction by index and id.
+    keys: HashTable<usize>,
+    /// Keys of the open transaction's current segment that have been sent in earlier batches.
+    sent: HashSet<u64, FixedState>,
+    sent_version: Option<Version>,
+    end: Option<Lsn>,
+}
+
+/// A batch to send.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) body: Bytes,
+    pub(crate) ops: Vec<Op>,
+    /// Everything up to here is in the index once this batch is; none while a transaction goes on in the next one.
+    pub(crate) end: Option<Lsn>,
+    /// The last operation belongs to a transaction that goes on.
+    pub(crate) mid_transaction: bool,
+}
+
+const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(limits: Limits) -> Self {
+        Batch {
+            limits,
+            body: Vec::new(),
+            ops: Vec::new(),
+            open_from: 0,
+            keys: HashTable::new(),
+            sent: HashSet::with_hasher(HASHER),
+            sent_version: None,
+            end: None,
+        }
+    }
+
+    /// No operation in it.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// One of the limits is reached.
+    pub fn is_full(&self) -> bool {
+        self.body.len() >= self.limits.bytes || self.ops.len() >= self.limits.rows
+    }
+
+    /// There is an operation of a complete transaction.
+    pub fn has_complete(&self) -> bool {
+        self.open_from > 0
+    }
+
+    /// Appends a document, whose source `source` writes as one line without its end.
+    ///
+    /// # Errors
+    /// Those of `source`; the batch is as it was before.
+    pub fn index<E>(
+        &mut self,
+        write: &Write<'_>,
+        source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let op = self.action(write, b"{\"index\":{\"_index\":\"");
+        if let Err(error) = source(&mut self.body) {
+            self.body.truncate(op.start);
+            return Err(error);
+        }
+        self.body.push(b'\n');
+        self.push(op);
+        Ok(())
+    }
+
+    /// Appends the deletion of a document.
+    pub fn delete(&mut self, write: &Write<'_>) {
+        let op = self.action(write, b"{\"delete\":{\"_index\":\"");
+        self.push(op);
+    }
+
+    /// Forgets everything, as at the beginning of a session.
+    pub fn clear(&mut self) {
+        *self = Batch::new(self.limits);
+    }
+
+    /// The open transaction is complete and ends at `end`.
+    pub fn commit(&mut self, end: Lsn) {
+        self.open_from = self.ops.len();
+        self.keys.clear();
+        self.sent.clear();
+        self.sent_version = None;
+        self.end = self.end.max(Some(end));
+    }
+
+    /// Nothing was to do up to `end`. Must not be said within a transaction.
+    pub fn idle(&mut self, end: Lsn) {
+        self.end = self.end.max(Some(end));
+    }
+
+    /// Takes what there is to send: the complete transactions; when there are none, but the batch is full or `force`
+    /// says so, the beginning of the open one. Call it again for what stayed behind.
+    pub(crate) fn seal(&mut self, force: bool) -> Option<Sealed> {
+        let mid_transaction = self.open_from == 0;
+        if self.ops.is_empty() || (mid_transaction && !force && !self.is_full()) {
+            return None;
+        }
+        let cut = if mid_transaction { self.ops.len() } else { self.open_from };
+        if mid_transaction {
+            self.remember_sent();
+        }
+        let rest = self.ops.split_off(cut);
+        let ops = std::mem::replace(&mut self.ops, rest);
+        let bytes = self.ops.first().map_or(self.body.len(), |op| op.start);
+        let rest = self.body.split_off(bytes);
+        let body = Bytes::from(std::mem::replace(&mut self.body, rest));
+        self.open_from = 0;
+        for op in &mut self.ops {
+            op.start -= bytes;
+            op.id_start -= bytes;
+        }
+        self.keys.clear();
+        let ops_left = &self.ops;
+        for (at, op) in ops_left.iter().enumerate().filter(|(_, op)| !op.dead) {
+            self.keys.insert_unique(op.hash, at, |at| ops_left.get(*at).map_or(0, |op| op.hash));
+        }
+        let (body, ops) = compact(body, ops);
+        Some(Sealed { body, ops, end: self.end.take(), mid_transaction })
+    }
+
+    /// The end, when there is nothing to send before it.
+    pub(crate) fn take_idle_end(&mut self) -> Option<Lsn> {
+        if self.ops.is_empty() { self.end.take() } else { None }
+    }
+
+    /// The keys of the current segment are about to be sent while their transaction goes on.
+    fn remember_sent(&mut self) {
+        let Some(version) = self.ops.last().map(|op| op.version) else { return };
+        self.turn_segment(version);
+        let of_segment = self.ops.iter().filter(|op| op.version == version);
+        self.sent.extend(of_segment.map(|op| op.hash));
+    }
+
+    fn turn_segment(&mut self, version: Version) {
+        if self.sent_version != Some(version) {
+            self.sent.clear();
+            self.sent_version = Some(version);
+        }
+    }
+
+    /// The action line.
+    fn action(&mut self, write: &Write<'_>, verb: &[u8]) -> Op {
+        let hash = HASHER.hash_one((write.index, write.id));
+        let again = self.sent_version == Some(write.version) && self.sent.contains(&hash);
+        let body = &mut self.body;
+        let start = body.len();
+        body.extend_from_slice(verb);
+        // An index name can't hold a byte that JSON would escape.
+        body.extend_from_slice(write.index_name.as_bytes());
+        body.extend_from_slice(b"\",\"_id\":");
+        let id_start = body.len();
+        document::write_json_string(write.id, body);
+        let id_len = body.len() - id_start;
+        body.extend_from_slice(b",\"version\":");
+        body.extend_from_slice(itoa::Buffer::new().format(write.version.get()).as_bytes());
+        body.extend_from_slice(if again || write.origin == Origin::Replay {
+            b",\"version_type\":\"external_gte\"}}\n".as_slice()
+        } else {
+            b",\"version_type\":\"external\"}}\n".as_slice()
+        });
+        Op {
+            start,
+            len: 0,
+            id_start,
+            id_len,
+            hash,
+            index: write.index,
+            version: write.version,
+            origin: write.origin,
+            dead: false,
+        }
+    }
+
+    fn push(&mut self, mut op: Op) {
+        op.len = self.body.len() - op.start;
+        let at = self.ops.len();
+        // The keys are looked up from the second operation of a transaction on.
+        if at == self.open_from + 1
+            && let Some(first) = self.ops.last()
+        {
+            self.keys.clear();
+            self.keys.insert_unique(first.hash, at - 1, |_| 0);
+        }
+        if at > self.open_from {
+            let (ops, body) = (&self.ops, &self.body);
+            let same = |&other: &usize| {
+                ops.get(other)
+                    .is_some_and(|other| other.index == op.index && other.id(body) == op.id(body))
+            };
+            if let Some(found) = self.keys.find_mut(op.hash, same) {
+                let before = std::mem::replace(found, at);
+                if let Some(before) = self.ops.get_mut(before) {
+                    before.dead = true;
+                }
+            } else {
+                let ops = &self.ops;
+                let rehash = |at: &usize| ops.get(*at).map_or(0, |op| op.hash);
+                self.keys.insert_unique(op.hash, at, rehash);
+            }
+        }
+        self.ops.push(op);
+    }
+}
+
+impl Op {
+    /// The id as it stands in the body, quoted and escaped.
+    pub(crate) fn id<'b>(&self, body: &'b [u8]) -> &'b [u8] {
+        body.get(self.id_start..self.id_start + self.id_len).unwrap_or_default()
+    }
+
+    /// Action and source.
+    pub(crate) fn lines<'b>(&self, body: &'b [u8]) -> &'b [u8] {
+        body.get(self.start..self.start + self.len).unwrap_or_default()
+    }
+}
+
+/// A body of the operations that `keep` says, in their order.
+pub(crate) fn select(
+    body: &[u8],
+    ops: &[Op],
+    keep: impl Fn(usize, &Op) -> bool,
+) -> (Bytes, Vec<Op>) {
+    let chosen = || ops.iter().enumerate().filter(|(at, op)| keep(*at, op)).map(|(_, op)| op);
+    let mut selected = Vec::with_capacity(chosen().map(|op| op.len).sum());
+    let mut moved = Vec::with_capacity(chosen().count());
+    for op in chosen() {
+        let start = selected.len();
+        selected.extend_from_slice(op.lines(body));
+        moved.push(Op { start, id_start: start + (op.id_start - op.start), ..op.clone() });
+    }
+    (selected.into(), moved)
+}
+
+/// Leaves out the operations that another one of the same transaction has replaced.
+fn compact(body: Bytes, ops: Vec<Op>) -> (Bytes, Vec<Op>) {
+    if ops.iter().any(|op| op.dead) { select(&body, &ops, |_, op| !op.dead) } else { (body, ops) }
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -1,0 +1,269 @@
+//! Sends one batch until every operation in it has a definite outcome.
+//!
+//! What failed for the moment is sent again, with growing pauses, for as long as it takes: the stream behind it waits,
+//! and nothing is confirmed meanwhile. What can't succeed stops the connector. An attempt whose answer never came may
+//! have been executed, so from then on a conflict with the operation's own version counts as its success.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use tracing::warn;
+
+use super::answer::{self, Item};
+use super::batch::{Op, Sealed, select};
+use super::outcome::{Outcome, Sent, judge};
+use crate::Error;
+use crate::backoff::Backoff;
+use crate::target::{Answer, Target, explain, shorten};
+use crate::version::Version;
+
+/// Checks that the indices are the ones that they were, before anything is sent after a failure.
+pub(crate) trait Guard: Sync {
+    /// # Errors
+    /// The target does not answer (transient), or an index is not what it was (stop).
+    fn check(&self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// What became of a batch.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// Operations that the index did not need, having something newer.
+    pub(crate) superseded: u64,
+    /// Attempts beyond the first.
+    pub(crate) retries: u64,
+}
+
+/// Operations that are still to be delivered.
+struct Rest {
+    body: Bytes,
+    ops: Vec<Op>,
+    /// An attempt at these may have been executed.
+    retried: bool,
+}
+
+/// See the module.
+///
+/// # Errors
+/// An operation that can't succeed, or [`Guard::check`] says stop.
+pub(crate) async fn deliver(
+    target: &Target,
+    guard: &impl Guard,
+    sealed: &Sealed,
+) -> Result<Delivered, Error> {
+    let mut delivered = Delivered::default();
+    let mut todo =
+        vec![Rest { body: sealed.body.clone(), ops: sealed.ops.clone(), retried: false }];
+    let mut backoff = Backoff::default();
+    let mut ours = Ours { sealed, versions: None };
+    // Parts are kept in the order of the stream: a key may be in two of them.
+    while let Some(mut rest) = todo.pop() {
+        if rest.ops.is_empty() {
+            continue;
+        }
+        let verdict = match target.bulk(rest.body.clone()).await {
+            Ok(answer) => read_answer(&rest, &answer, &mut ours, &mut delivered)?,
+            Err(error) => Verdict::Unknown(error.to_string(), error.may_have_been_executed()),
+        };
+        match verdict {
+            Verdict::Complete => {
+                backoff = Backoff::default();
+                continue;
+            }
+            Verdict::TooLarge => {
+                let (first, second) = split(&rest)?;
+                todo.push(second);
+                todo.push(first);
+                continue;
+            }
+            Verdict::Again { ops, why } => {
+                warn_of(&backoff, ops.len(), &why);
+                let (body, ops) = select(&rest.body, &rest.ops, |at, _| ops.contains(&at));
+                todo.push(Rest { body, ops, retried: rest.retried });
+            }
+            Verdict::Unknown(why, executed) => {
+                warn_of(&backoff, rest.ops.len(), &why);
+                rest.retried |= executed;
+                todo.push(rest);
+                guard_until_answered(guard, &mut backoff).await?;
+            }
+        }
+        delivered.retries += 1;
+        tokio::time::sleep(backoff.next()).await;
+    }
+    Ok(delivered)
+}
+
+enum Verdict {
+    Complete,
+    /// Some have to be sent again, and what the first of them was told.
+    Again {
+        ops: Vec<usize>,
+        why: String,
+    },
+    /// No definite answer, and whether it may have been executed.
+    Unknown(String, bool),
+    TooLarge,
+}
+
+/// What this batch itself may have brought into the index: a key that comes twice in it meets, when its first
+/// operation is sent again, the version of its second.
+struct Ours<'a> {
+    sealed: &'a Sealed,
+    versions: Option<HashSet<(u64, Version)>>,
+}
+
+impl Ours<'_> {
+    fn contains(&mut self, key: u64, version: Version) -> bool {
+        let ops = &self.sealed.ops;
+        self.versions
+            .get_or_insert_with(|| ops.iter().map(|op| (op.hash, op.version)).collect())
+            .contains(&(key, version))
+    }
+}
+
+fn read_answer(
+    rest: &Rest,
+    answer: &Answer,
+    ours: &mut Ours<'_>,
+    delivered: &mut Delivered,
+) -> Result<Verdict, Error> {
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::PAYLOAD_TOO_LARGE => return Ok(Verdict::TooLarge),
+        status => return whole_request(status, answer),
+    }
+    let items = match answer::parse(&answer.body, rest.ops.len()) {
+        Ok(items) => items,
+        Err(why) => {
+            return Ok(Verdict::Unknown(format!("the answer can't be read: {why}"), true));
+        }
+    };
+    let mut again = Vec::new();
+    let mut reason = String::new();
+    for (at, (op, item)) in rest.ops.iter().zip(&items).enumerate() {
+        let sent = Sent { version: op.version, origin: op.origin, retried: rest.retried };
+        match judge(sent, item) {
+            Outcome::Done => {}
+            Outcome::Superseded => delivered.superseded += 1,
+            Outcome::ForeignVersion(current)
+                if current > op.version && ours.contains(op.hash, current) =>
+            {
+                delivered.superseded += 1;
+            }
+            Outcome::Retry => {
+                if again.is_empty() {
+                    reason = item_text(item);
+                }
+                again.push(at);
+            }
+            definite => return Err(stop(&definite, op, &rest.body, item)),
+        }
+    }
+    if again.is_empty() {
+        return Ok(Verdict::Complete);
+    }
+    Ok(Verdict::Again { ops: again, why: reason })
+}
+
+/// An answer to the request as a whole: no item was looked at, except behind a gateway that gave up waiting.
+fn whole_request(status: StatusCode, answer: &Answer) -> Result<Verdict, Error> {
+    let text = format!("the target answers {status}{}", explain(&answer.body));
+    match status.as_u16() {
+        502..=504 => Ok(Verdict::Unknown(text, true)),
+        408 | 429 | 500.. => Ok(Verdict::Unknown(text, false)),
+        401 | 403 => Err(Error::config(
+            text,
+            "check the target's login and its rights (index, delete) on the indices",
+        )),
+        _ => Err(Error::stop(text, "look into the search server's log; nothing was confirmed")),
+    }
+}
+
+fn stop(outcome: &Outcome, op: &Op, body: &Bytes, item: &Item<'_>) -> Error {
+    let document = format!("document {}", String::from_utf8_lossy(op.id(body)));
+    let line = String::from_utf8_lossy(op.lines(body).get(..120).unwrap_or_default());
+    let index = line.split('"').nth(5).unwrap_or_default();
+    let at = op.version.commit();
+    let said = item_text(item);
+    match outcome {
+        Outcome::Refused => Error::stop(
+            format!("{index}: the target refuses {document} of the commit at {at}: {said}"),
+            "correct the row, or leave the column out with `exclude` and build the index anew; the stream waits \
+             at this commit and nothing is lost",
+        ),
+        Outcome::IndexGone => Error::stop(
+            format!("{index}: the index is gone or closed ({said})"),
+            "restore or open it, or build it anew: `wal2es teardown`, `wal2es setup`, `wal2es run`",
+        ),
+        Outcome::Dropped => Error::stop(
+            format!("{index}: an ingest pipeline dropped {document}"),
+            "remove the pipeline from the index (default_pipeline and final_pipeline: _none)",
+        ),
+        Outcome::DuplicateId => Error::stop(
+            format!("{index}: two rows have the same id: {document}"),
+            "choose `id` columns that are unique, or remove the foreign document",
+        ),
+        Outcome::ForeignVersion(current) => Error::stop(
+            format!(
+                "{index}: {document} is at version {current} (commit {}), which is not below ours, {} (commit {at}): \
+                 somebody else writes to this index, or Postgres has gone back in time",
+                current.commit(),
+                op.version,
+            ),
+            "find the other writer, then build the index anew: `wal2es teardown`, `wal2es setup`, `wal2es run`",
+        ),
+        _ => Error::stop(
+            format!("{index}: an answer that makes no sense for {document}: {said}"),
+            "is there a proxy between wal2es and the search server?",
+        ),
+    }
+}
+
+fn item_text(item: &Item<'_>) -> String {
+    match &item.error {
+        Some(error) => format!("{} {}: {}", item.status, error.kind, shorten(&error.reason)),
+        None => item.status.to_string(),
+    }
+}
+
+/// Two halves of a request that was too large.
+fn split(rest: &Rest) -> Result<(Rest, Rest), Error> {
+    let half = rest.ops.len() / 2;
+    if half == 0 {
+        let id = rest.ops.first().map(|op| op.id(&rest.body)).unwrap_or_default();
+        return Err(Error::stop(
+            format!(
+                "document {} of {} bytes is larger than the target takes",
+                String::from_utf8_lossy(id),
+                rest.body.len()
+            ),
+            "raise http.max_content_length of the search server, or leave the column out with `exclude`",
+        ));
+    }
+    let part = |keep: &dyn Fn(usize) -> bool| {
+        let (body, ops) = select(&rest.body, &rest.ops, |at, _| keep(at));
+        Rest { body, ops, retried: rest.retried }
+    };
+    Ok((part(&|at| at < half), part(&|at| at >= half)))
+}
+
+fn warn_of(backoff: &Backoff, operations: usize, why: &str) {
+    // The first failure, then about every tenth second.
+    if backoff.attempts().is_multiple_of(12) {
+        warn!(operations, reason = why, "the target did not take a batch; trying again");
+    }
+}
+
+async fn guard_until_answered(guard: &impl Guard, backoff: &mut Backoff) -> Result<(), Error> {
+    loop {
+        match guard.check().await {
+            Err(error) if error.kind() == crate::Kind::Transient => {
+                let pause: Duration = backoff.next();
+                tokio::time::sleep(pause).await;
+            }
+            other => return other,
+        }
+    }
+}

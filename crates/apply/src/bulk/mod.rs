@@ -1,0 +1,9 @@
+//! Bulk requests: building one, sending it until every item has a definite outcome, reading the answer.
+
+mod answer;
+mod batch;
+mod deliver;
+mod outcome;
+
+pub use batch::{Batch, Limits, Origin, Write};
+pub(crate) use deliver::{Delivered, Guard, deliver};

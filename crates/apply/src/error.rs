@@ -1,0 +1,81 @@
+//! What can go wrong on the way into the index, split by what has to happen next.
+
+use std::fmt;
+
+use crate::target::SendError;
+
+/// What has to happen next. The command's exit code follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The same may work later: try again.
+    Transient,
+    /// The configuration or the rights are wrong: change them.
+    Config,
+    /// Going on could make the index wrong: a person decides.
+    Stop,
+}
+
+/// An error with its remedy.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    remedy: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// Going on could make the index wrong.
+    pub fn stop(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Kind::Stop, message, remedy)
+    }
+
+    /// The configuration or the rights are wrong.
+    pub fn config(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Kind::Config, message, remedy)
+    }
+
+    /// The same may work later.
+    pub fn transient(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Kind::Transient, message, remedy)
+    }
+
+    fn new(kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), remedy: Some(remedy.into()), source: None }
+    }
+
+    /// What has to happen next.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What to do about it, for the last line that the user reads.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        Error {
+            kind: Kind::Transient,
+            message: error.to_string(),
+            remedy: Some(
+                "check that the search server runs and that target.url reaches it".to_owned(),
+            ),
+            source: None,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The state document: how far the index is, and whose it is.
+//!
+//! One document per connector in the index `wal2es-state`, written by compare-and-set: two connectors on one slot can't
+//! both write it, and an edit from outside is noticed. It is written after the writes that it speaks of are durable
+//! and before their position is confirmed to Postgres, so a restart finds a position from which nothing is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use change::Lsn;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::backoff::Backoff;
+use crate::target::{ApiError, DocVersion, IndexFacts, Target};
+use crate::{Error, Kind};
+
+const INDEX: &str = "wal2es-state";
+
+/// Where a generation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The rows at the consistent point are being copied; an interruption begins anew.
+    Copying,
+    /// The copy is complete, the stream goes on from `applied_lsn`.
+    Streaming,
+}
+
+/// What is kept of one managed index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexState {
+    /// The name that readers use.
+    pub alias: String,
+    /// The table, for people.
+    pub table: String,
+    /// The index that is written.
+    pub index: String,
+    /// Its uuid and the histories of its primaries.
+    pub uuid: String,
+    /// See [`IndexFacts::histories`].
+    pub histories: Vec<String>,
+    /// The index behind the alias; another one than `index` while a truncated or new table is not shown yet.
+    pub shown: Option<String>,
+    /// Indices that nobody needs any more.
+    pub retired: Vec<String>,
+    /// How many times the table was truncated, for the names of indices.
+    pub truncations: u32,
+    /// What the mapping and the choice of columns were when the index was made.
+    pub plan_hash: String,
+}
+
+impl IndexState {
+    /// The facts, as the target tells them.
+    pub fn facts(&self) -> IndexFacts {
+        IndexFacts { uuid: self.uuid.clone(), histories: self.histories.clone() }
+    }
+}
+
+/// The state document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// [`crate::FORMULA`].
+    pub formula: u32,
+    /// `IDENTIFY_SYSTEM` of the source.
+    pub system_id: String,
+    /// Its timeline.
+    pub timeline: u32,
+    /// The database.
+    pub database: String,
+    /// The replication slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// 1 for the first.
+    pub generation: u32,
+    /// Where it stands.
+    pub step: Step,
+    /// Every commit that ends at or before this is durable in the indices.
+    #[serde(with = "as_text")]
+    pub applied_lsn: Lsn,
+    /// Every commit that ends at or before this is found by searches.
+    #[serde(with = "as_text")]
+    pub visible_lsn: Lsn,
+    /// The managed indices.
+    pub indexes: Vec<IndexState>,
+    /// The process that wrote last.
+    #[serde(default)]
+    pub writer: String,
+    /// Its how manieth write this is.
+    #[serde(default)]
+    pub sequence: u64,
+}
+
+mod as_text {
+    use change::Lsn;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(lsn: &Lsn, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(lsn)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Lsn, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Reads and writes the state document of one connector.
+pub struct Store {
+    target: Arc<Target>,
+    id: String,
+    at: Option<DocVersion>,
+    writer: String,
+    sequence: u64,
+}
+
+impl Store {
+    /// For the connector of `slot`.
+    pub fn new(target: Arc<Target>, system_id: &str, database: &str, slot: &str) -> Self {
+        let id = format!("{system_id}.{database}.{slot}");
+        Store { target, id, at: None, writer: format!("{:016x}", fastrand::u64(..)), sequence: 0 }
+    }
+
+    /// The document, if there is one.
+    ///
+    /// # Errors
+    /// The target does not answer, or the document is of another version of wal2es.
+    pub async fn load(&mut self) -> Result<Option<State>, Error> {
+        let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
+        let Some((source, at)) = found else {
+            self.at = None;
+            return Ok(None);
+        };
+        let state = serde_json::from_value(source).map_err(|error| {
+            Error::stop(
+                format!("the state document {INDEX}/{} can't be read: {error}", self.id),
+                "it was edited or is of another version of wal2es: use that version, or build the \
+                 index anew with `wal2es teardown`, `wal2es setup`, `wal2es run`",
+            )
+        })?;
+        self.at = Some(at);
+        Ok(Some(state))
+    }
+
+    /// Writes the document over the one that was last loaded or saved; tries again for as long as it takes.
+    ///
+    /// # Errors
+    /// Somebody else has written it meanwhile, or the target will never take it.
+    pub async fn save(&mut self, state: &State) -> Result<(), Error> {
+        let mut backoff = Backoff::default();
+        self.sequence += 1;
+        let state = State { writer: self.writer.clone(), sequence: self.sequence, ..state.clone() };
+        loop {
+            match self.try_save(&state).await {
+                Err(error) if error.kind() == Kind::Transient => {
+                    if backoff.attempts() % 12 == 0 {
+                        tracing::warn!(%error, "the state could not be saved; trying again");
+                    }
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_save(&mut self, state: &State) -> Result<(), Error> {
+        let source = serde_json::to_value(state).map_err(|error| {
+            Error::stop(format!("the state can't be written as JSON: {error}"), "report this")
+        })?;
+        let mut written = self.target.put_doc(INDEX, &self.id, &source, self.at).await?;
+        if written.is_none() {
+            // Either it is ours, the answer to an earlier attempt having been lost, or somebody else's.
+            let found = self.target.get_doc::<State>(INDEX, &self.id).await?;
+            let ours = found.filter(|(found, _)| {
+                found.writer == state.writer && found.sequence == state.sequence
+            });
+            written = ours.map(|(_, at)| at);
+        }
+        self.at = Some(written.ok_or_else(|| {
+            Error::stop(
+                format!("the state document {INDEX}/{} was changed by somebody else", self.id),
+                "is a second connector running on this slot? Stop one of them, then start again",
+            )
+        })?);
+        Ok(())
+    }
+
+    /// Deletes the document.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub async fn delete(&mut self) -> Result<(), Error> {
+        self.target.delete_doc(INDEX, &self.id).await?;
+        self.at = None;
+        Ok(())
+    }
+
+    /// Makes the index of state documents unless it is there.
+    ///
+    /// # Errors
+    /// The target does not answer or does not allow it.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        let body = json!({
+            "settings": {
+                "index.number_of_shards": 1,
+                "index.auto_expand_replicas": "0-1",
+                "index.translog.durability": "request",
+                "index.default_pipeline": "_none",
+                "index.final_pipeline": "_none",
+            },
+            "mappings": { "dynamic": false, "properties": {} },
+        });
+        match self.target.create_index(INDEX, &body).await {
+            Ok(_) => Ok(()),
+            Err(ApiError::Status { status, .. }) if status.as_u16() == 403 => {
+                // Without the right to make indices, an index made by an administrator will do.
+                match self.target.index(INDEX).await? {
+                    Some(_) => Ok(()),
+                    None => Err(Error::config(
+                        format!("the user may not make the index {INDEX}, and it is not there"),
+                        "give the user the right `create_index` on wal2es-*, or make the index once",
+                    )),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// How often the state is saved while something changes.
+pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,465 @@
+//! The calls of the target's API that wal2es makes, one method each.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Answer, Client, SendError};
+use super::config::TargetConfig;
+use super::info::ServerInfo;
+use crate::Error;
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+/// What may stand in a path segment as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The target answered, but not with what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// An answer of another status.
+    #[error("{what}: the target answers {status}{reason}")]
+    Status {
+        /// What was asked for.
+        what: String,
+        /// HTTP status.
+        status: StatusCode,
+        /// `: type: reason`, as the server explains it, or nothing.
+        reason: String,
+    },
+    /// A good status with a body that can't be read.
+    #[error("{what}: the target's answer can't be read: {why}")]
+    Unreadable {
+        /// What was asked for.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Self {
+        let text = error.to_string();
+        match error {
+            ApiError::Send(error) => error.into(),
+            ApiError::Status { status, .. } => match status.as_u16() {
+                401 => Error::config(text, "check target.username and target.password or api_key"),
+                403 => Error::config(
+                    text,
+                    "give the user the rights that the README lists, or lift the block of the index",
+                ),
+                408 | 429 | 500.. => Error::transient(text, "look into the search server's log"),
+                _ => Error::config(text, "look into the search server's log"),
+            },
+            ApiError::Unreadable { .. } => {
+                Error::transient(text, "is there a proxy between wal2es and the search server?")
+            }
+        }
+    }
+}
+
+/// What tells an index from another one of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexFacts {
+    /// Changes when the index is deleted and made anew.
+    pub uuid: String,
+    /// `history_uuid` of each primary shard in order. Changes when a shard goes back in time: a restore over a closed
+    /// index keeps the uuid. Fewer than there are shards while one is not there.
+    pub histories: Vec<String>,
+}
+
+/// A place in the history of a document, for compare-and-set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DocVersion {
+    pub(crate) seq_no: i64,
+    pub(crate) primary_term: i64,
+}
+
+/// One search server or cluster.
+pub struct Target {
+    client: Client,
+    info: ServerInfo,
+}
+
+impl Target {
+    /// Connects and asks what kind of server it is.
+    ///
+    /// # Errors
+    /// Unreachable, a wrong login, or not a search server.
+    pub async fn connect(config: &TargetConfig) -> Result<Self, Error> {
+        let client = Client::new(config)?;
+        let answer = client.send(Method::GET, "/", JSON, Bytes::new()).await?;
+        let answer = expect("GET /", answer, &[200])?;
+        let info = ServerInfo::parse(&answer.body).ok_or_else(|| {
+            Error::config(
+                format!("{} is no Elasticsearch and no OpenSearch", config.urls.join(", ")),
+                "check target.url",
+            )
+        })?;
+        Ok(Target { client, info })
+    }
+
+    /// What kind of server it is.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        good: &[u16],
+    ) -> Result<Answer, ApiError> {
+        let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let answer = self.client.send(method, path, JSON, body).await?;
+        expect(&what, answer, good)
+    }
+
+    /// Sends a [bulk](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk) body as it is and
+    /// gives back the whole answer, of any status.
+    pub(crate) async fn bulk(&self, body: Bytes) -> Result<Answer, SendError> {
+        const PATH: &str = "/_bulk?filter_path=errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason&refresh=false";
+        self.client.send(Method::POST, PATH, NDJSON, body).await
+    }
+
+    /// Makes an index. True when it was made, false when one of that name is there already.
+    pub async fn create_index(&self, name: &str, body: &Value) -> Result<bool, ApiError> {
+        match self.call(Method::PUT, &segment(name), Some(body), &[200]).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::Status { status: StatusCode::BAD_REQUEST, reason, .. })
+                if reason.starts_with(": resource_already_exists_exception") =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Settings, mappings and aliases of the index, or of the index behind an alias; none when there is none.
+    pub async fn index(&self, name: &str) -> Result<Option<Value>, ApiError> {
+        let path = format!("{}?flat_settings=true", segment(name));
+        let answer = self.call(Method::GET, &path, None, &[200, 404]).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        read::<Value>("the index's settings", &answer).map(Some)
+    }
+
+    /// Deletes an index if it is there.
+    pub async fn delete_index(&self, name: &str) -> Result<(), ApiError> {
+        self.call(Method::DELETE, &segment(name), None, &[200, 404]).await.map(drop)
+    }
+
+    /// Changes settings of an index if it is there.
+    pub async fn put_settings(&self, name: &str, settings: &Value) -> Result<(), ApiError> {
+        let path = format!("{}/_settings", segment(name));
+        self.call(Method::PUT, &path, Some(settings), &[200, 404]).await.map(drop)
+    }
+
+    /// Several [alias actions](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-update-aliases) at once.
+    pub async fn update_aliases(&self, actions: Vec<Value>) -> Result<(), ApiError> {
+        let body = json!({ "actions": actions });
+        self.call(Method::POST, "/_aliases", Some(&body), &[200]).await.map(drop)
+    }
+
+    /// The indices that an alias points to; none when there is no such alias.
+    pub async fn alias(&self, name: &str) -> Result<Vec<String>, ApiError> {
+        let path = format!("/_alias{}", segment(name));
+        let answer = self.call(Method::GET, &path, None, &[200, 404]).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        read::<HashMap<String, Value>>("the alias", &answer).map(|map| map.into_keys().collect())
+    }
+
+    /// The facts of each of `names` that exists.
+    pub async fn facts(&self, names: &[&str]) -> Result<HashMap<String, IndexFacts>, ApiError> {
+        const QUERY: &str = "level=shards&ignore_unavailable=true&filter_path=indices.*.uuid,indices.*.shards.*.routing.primary,indices.*.shards.*.commit.user_data.history_uuid";
+        let path = format!("{}/_stats/docs?{QUERY}", list(names));
+        let answer = self.call(Method::GET, &path, None, &[200]).await?;
+        let stats: Stats = read("the index statistics", &answer)?;
+        Ok(stats.indices.into_iter().map(|(name, stats)| (name, stats.facts())).collect())
+    }
+
+    /// Makes everything written so far visible to searches. False when a shard did not.
+    pub(crate) async fn refresh(&self, names: &[&str]) -> Result<bool, ApiError> {
+        let path = format!("{}/_refresh", list(names));
+        let answer = self.call(Method::POST, &path, None, &[200]).await?;
+        let refreshed: Refreshed = read("the refresh", &answer)?;
+        Ok(refreshed.shards.failed == 0 && refreshed.shards.successful > 0)
+    }
+
+    /// A document by realtime GET.
+    pub(crate) async fn get_doc<T: for<'de> Deserialize<'de>>(
+        &self,
+        index: &str,
+        id: &str,
+    ) -> Result<Option<(T, DocVersion)>, ApiError> {
+        let path = format!("{}/_doc{}", segment(index), segment(id));
+        let answer = self.call(Method::GET, &path, None, &[200, 404]).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let doc: Doc<T> = read("the document", &answer)?;
+        let version = DocVersion { seq_no: doc.seq_no, primary_term: doc.primary_term };
+        Ok(Some((doc.source, version)))
+    }
+
+    /// Writes a document if it is still at `expected` (none: if there is none). None when it is not.
+    pub(crate) async fn put_doc(
+        &self,
+        index: &str,
+        id: &str,
+        source: &Value,
+        expected: Option<DocVersion>,
+    ) -> Result<Option<DocVersion>, ApiError> {
+        let condition = match expected {
+            Some(at) => format!("if_seq_no={}&if_primary_term={}", at.seq_no, at.primary_term),
+            None => "op_type=create".to_owned(),
+        };
+        let path = format!("{}/_doc{}?{condition}", segment(index), segment(id));
+        let answer = self.call(Method::PUT, &path, Some(source), &[200, 201, 409]).await?;
+        if answer.status == StatusCode::CONFLICT {
+            return Ok(None);
+        }
+        let written: Written = read("the write", &answer)?;
+        Ok(Some(DocVersion { seq_no: written.seq_no, primary_term: written.primary_term }))
+    }
+
+    /// Deletes a document if it is there.
+    pub(crate) async fn delete_doc(&self, index: &str, id: &str) -> Result<(), ApiError> {
+        let path = format!("{}/_doc{}", segment(index), segment(id));
+        self.call(Method::DELETE, &path, None, &[200, 404]).await.map(drop)
+    }
+
+    /// Names of the templates (of both kinds) that apply to an index of this name.
+    pub async fn templates_of(&self, index: &str) -> Result<Vec<String>, ApiError> {
+        let mut names = Vec::new();
+        let answer = self.call(Method::GET, "/_index_template", None, &[200, 404]).await?;
+        if answer.status == StatusCode::OK {
+            let all: ComposableTemplates = read("the index templates", &answer)?;
+            let fit = all.index_templates.into_iter().filter(|t| t.template.fits(index));
+            names.extend(fit.map(|template| template.name));
+        }
+        let answer = self.call(Method::GET, "/_template", None, &[200, 404]).await?;
+        if answer.status == StatusCode::OK {
+            let all: HashMap<String, Template> = read("the templates", &answer)?;
+            names.extend(all.into_iter().filter(|(_, t)| t.fits(index)).map(|(name, _)| name));
+        }
+        Ok(names)
+    }
+}
+
+/// `/name`, encoded.
+fn segment(name: &str) -> String {
+    format!("/{}", utf8_percent_encode(name, SEGMENT))
+}
+
+/// `/a,b`, encoded.
+fn list(names: &[&str]) -> String {
+    let names: Vec<_> =
+        names.iter().map(|name| utf8_percent_encode(name, SEGMENT).to_string()).collect();
+    format!("/{}", names.join(","))
+}
+
+fn expect(what: &str, answer: Answer, good: &[u16]) -> Result<Answer, ApiError> {
+    if good.contains(&answer.status.as_u16()) {
+        return Ok(answer);
+    }
+    let reason = explain(&answer.body);
+    Err(ApiError::Status { what: what.to_owned(), status: answer.status, reason })
+}
+
+/// `: type: reason` of an error body, shortened; nothing when it has none.
+pub(crate) fn explain(body: &[u8]) -> String {
+    let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else { return String::new() };
+    let mut text = format!(": {}: {}", body.error.kind, body.error.reason.unwrap_or_default());
+    if let Some(cause) = body.error.caused_by.and_then(|cause| cause.reason) {
+        text.push_str(&format!(" ({cause})"));
+    }
+    shorten(&text).to_owned()
+}
+
+/// At most 300 bytes of a server's text.
+pub(crate) fn shorten(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(300)).unwrap_or(text)
+}
+
+fn read<T: for<'de> Deserialize<'de>>(what: &str, answer: &Answer) -> Result<T, ApiError> {
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| ApiError::Unreadable { what: what.to_owned(), why: error.to_string() })
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorCause,
+}
+
+#[derive(Deserialize)]
+struct ErrorCause {
+    #[serde(rename = "type")]
+    kind: String,
+    reason: Option<String>,
+    caused_by: Option<Box<CausedBy>>,
+}
+
+#[derive(Deserialize)]
+struct CausedBy {
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Doc<T> {
+    #[serde(rename = "_seq_no")]
+    seq_no: i64,
+    #[serde(rename = "_primary_term")]
+    primary_term: i64,
+    #[serde(rename = "_source")]
+    source: T,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    #[serde(rename = "_seq_no")]
+    seq_no: i64,
+    #[serde(rename = "_primary_term")]
+    primary_term: i64,
+}
+
+#[derive(Deserialize)]
+struct Refreshed {
+    #[serde(rename = "_shards")]
+    shards: Shards,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    successful: u32,
+    failed: u32,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    #[serde(default)]
+    indices: HashMap<String, IndexStats>,
+}
+
+#[derive(Deserialize)]
+struct IndexStats {
+    uuid: String,
+    #[serde(default)]
+    shards: HashMap<String, Vec<ShardStats>>,
+}
+
+#[derive(Deserialize)]
+struct ShardStats {
+    routing: Routing,
+    commit: Option<ShardCommit>,
+}
+
+#[derive(Deserialize)]
+struct Routing {
+    primary: bool,
+}
+
+#[derive(Deserialize)]
+struct ShardCommit {
+    user_data: UserData,
+}
+
+#[derive(Deserialize)]
+struct UserData {
+    history_uuid: Option<String>,
+}
+
+impl IndexStats {
+    fn facts(self) -> IndexFacts {
+        let mut by_shard: Vec<(u32, String)> = Vec::new();
+        for (shard, copies) in self.shards {
+            let primary = copies.into_iter().find(|copy| copy.routing.primary);
+            let history = primary.and_then(|p| p.commit).and_then(|c| c.user_data.history_uuid);
+            if let (Ok(shard), Some(history)) = (shard.parse(), history) {
+                by_shard.push((shard, history));
+            }
+        }
+        by_shard.sort();
+        let histories = by_shard.into_iter().map(|(_, history)| history).collect();
+        IndexFacts { uuid: self.uuid, histories }
+    }
+}
+
+#[derive(Deserialize)]
+struct ComposableTemplates {
+    #[serde(default)]
+    index_templates: Vec<ComposableTemplate>,
+}
+
+#[derive(Deserialize)]
+struct ComposableTemplate {
+    name: String,
+    #[serde(rename = "index_template")]
+    template: Template,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    #[serde(default)]
+    index_patterns: Vec<String>,
+}
+
+impl Template {
+    fn fits(&self, index: &str) -> bool {
+        self.index_patterns.iter().any(|pattern| glob(pattern, index))
+    }
+}
+
+/// `*` stands for any text, as in index patterns.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(text) = text.strip_prefix(head) else { return false };
+    (0..=text.len()).any(|at| text.get(at..).is_some_and(|tail| glob(rest, tail)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(glob("logs-*", "logs-1") && glob("*", "x") && glob("a*c", "abc") && glob("a", "a"));
+        assert!(!glob("logs-*", "log") && !glob("a*c", "abd") && !glob("a", "ab"));
+    }
+
+    #[test]
+    fn names_are_encoded_in_paths() {
+        assert_eq!(segment("7632.shop.wal2es"), "/7632.shop.wal2es");
+        assert_eq!(list(&["a/b", "ü"]), "/a%2Fb,%C3%BC");
+    }
+
+    #[test]
+    fn facts_take_the_history_of_each_primary_in_order() {
+        let body = br#"{"indices":{"p-g1":{"uuid":"U","shards":{
+            "1":[{"routing":{"primary":false},"commit":{"user_data":{"history_uuid":"x"}}},
+                 {"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h1"}}}],
+            "0":[{"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h0"}}}]}}}}"#;
+        let stats: Stats = serde_json::from_slice(body).unwrap();
+        let facts = stats.indices.into_iter().next().unwrap().1.facts();
+        assert_eq!(facts.histories, ["h0", "h1"]);
+    }
+
+    #[test]
+    fn an_error_is_explained_with_its_cause() {
+        let body = br#"{"error":{"type":"mapper_parsing_exception","reason":"failed","caused_by":{"reason":"why"}},"status":400}"#;
+        assert_eq!(explain(body), ": mapper_parsing_exception: failed (why)");
+        assert_eq!(explain(b"<html>"), "");
+    }
+}

@@ -1,0 +1,107 @@
+//! `COPY … TO STDOUT`, many rows at a time.
+//!
+//! [The exchange](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY). The server puts each row
+//! into a CopyData message; we hand them out by the buffer, so that a row costs neither an allocation nor a wake-up.
+
+use bytes::Bytes;
+use postgres_protocol::message::backend::Message;
+
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+use crate::frame::{self, Bodies};
+use crate::login::unexpected;
+use crate::wire::server_error;
+
+/// Some CopyData messages of a [`CopyOut`], at least one; the memory is shared with no copy made.
+#[derive(Debug, Clone)]
+pub struct CopyChunk {
+    frames: Bytes,
+}
+
+impl CopyChunk {
+    /// The bodies of the messages, in order. Postgres sends one row in each.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> + '_ {
+        Bodies::new(&self.frames)
+    }
+
+    /// Bytes on the wire: the bodies and five more for each.
+    pub fn size(&self) -> usize {
+        self.frames.len()
+    }
+}
+
+/// A running `COPY … TO STDOUT`.
+///
+/// Read it until [`CopyOut::next_chunk`] gives none: only then was the copy whole, and only then can the connection be
+/// used again.
+#[derive(Debug)]
+pub struct CopyOut<'a> {
+    connection: &'a mut Connection,
+    sql: String,
+    /// The server's error, kept until its ReadyForQuery has come.
+    failure: Option<Error>,
+    done: bool,
+}
+
+impl<'a> CopyOut<'a> {
+    pub(crate) async fn start(connection: &'a mut Connection, sql: &str) -> Result<Self> {
+        connection.start(sql).await?;
+        loop {
+            match connection.wire.message().await? {
+                Message::CopyOutResponse(_) => {
+                    connection.wire.pace_reads(true);
+                    return Ok(CopyOut { connection, sql: sql.to_owned(), failure: None, done: false });
+                }
+                Message::ErrorResponse(body) => {
+                    let error = server_error(&body, sql, "");
+                    connection.finish_failed().await?;
+                    return Err(error);
+                }
+                Message::ParameterStatus(body) => connection.note_parameter(&body),
+                _ => return Err(unexpected(&connection.wire, "in answer to COPY … TO STDOUT")),
+            }
+        }
+    }
+
+    /// The next messages, as many as have arrived, or none at the end. The future may be dropped and called again.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if the copy fails half-way; what was received before is not the whole answer.
+    pub async fn next_chunk(&mut self) -> Result<Option<CopyChunk>> {
+        while !self.done {
+            let (frames, _, next) = self.connection.wire.take_copy_data()?;
+            if !frames.is_empty() {
+                return Ok(Some(CopyChunk { frames }));
+            }
+            match next {
+                Some(head) if head.tag != frame::COPY_DATA => self.control().await?,
+                _ => self.connection.wire.fill().await?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Anything but CopyData.
+    async fn control(&mut self) -> Result<()> {
+        let connection = &mut *self.connection;
+        let Some(message) = connection.wire.one_message().await? else { return Ok(()) };
+        match message {
+            Message::ErrorResponse(body) => {
+                self.failure = Some(server_error(&body, self.sql.as_str(), ""));
+                Ok(())
+            }
+            Message::ReadyForQuery(_) => {
+                connection.wire.pace_reads(false);
+                connection.busy = false;
+                self.done = true;
+                self.failure.take().map_or(Ok(()), Err)
+            }
+            Message::CopyDone | Message::CommandComplete(_) => Ok(()),
+            Message::ParameterStatus(body) => {
+                connection.note_parameter(&body);
+                Ok(())
+            }
+            _ => Err(unexpected(&connection.wire, "in the middle of COPY")),
+        }
+    }
+}

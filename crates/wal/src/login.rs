@@ -1,0 +1,233 @@
+//! From a byte stream to a session: the startup message, the password exchange, the session's settings.
+//!
+//! [The exchange](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP). What a session
+//! prints must not depend on what an administrator set for a role or a database, or a user in `options`: the same
+//! value has the same text in the first copy, in the stream and in a re-read row. So the settings are sent as startup
+//! parameters, which win over all of those, and those that the server reports back are compared.
+
+use std::collections::BTreeMap;
+
+use postgres_protocol::authentication;
+use postgres_protocol::message::backend::{BackendKeyDataBody, Message};
+use postgres_protocol::message::frontend;
+
+use crate::conninfo::{ChannelBinding, ConnInfo, Host};
+use crate::error::{Error, Result};
+use crate::scram;
+use crate::sqlstate;
+use crate::tls;
+use crate::wire::{Wire, server_error};
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// SQL.
+    Ordinary,
+    /// Replication commands on one database, and SQL besides (`replication=database`).
+    Replication,
+}
+
+/// Settings of every session: name, value sent, and how a report of it must begin if the server reports it.
+const PINNED: [(&str, &str, Option<&str>); 11] = [
+    ("client_encoding", "UTF8", Some("UTF8")),
+    ("DateStyle", "ISO,YMD", Some("ISO")),
+    ("IntervalStyle", "postgres", Some("postgres")),
+    ("TimeZone", "UTC", Some("UTC")),
+    // The shortest text that reads back as the same number; 1 to 3 are the same since Postgres 12.
+    ("extra_float_digits", "3", None),
+    ("bytea_output", "hex", None),
+    // '…' has no escapes: what this crate quotes stays quoted.
+    ("standard_conforming_strings", "on", Some("on")),
+    // Names that are printed (regclass and its kin) come with their schema, names that are used need it.
+    ("search_path", "", None),
+    // An error where row-level security would silently leave rows out.
+    ("row_security", "off", None),
+    // A copy may take as long as it takes, and a transaction that exported a snapshot may wait for it.
+    ("statement_timeout", "0", None),
+    ("idle_in_transaction_session_timeout", "0", None),
+];
+
+/// What the server told at login.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) process_id: i32,
+    pub(crate) secret_key: i32,
+}
+
+/// Logs in on a fresh connection.
+pub(crate) async fn login(wire: &mut Wire, info: &ConnInfo, host: &Host, mode: Mode) -> Result<Session> {
+    let login = Login { info, host, mode };
+    login.send_startup(wire)?;
+    wire.flush().await?;
+    login.authenticate(wire).await?;
+    let session = login.read_session(wire).await?;
+    check_pins(&session)?;
+    wire.allow_large_messages();
+    Ok(session)
+}
+
+pub(crate) struct Login<'a> {
+    info: &'a ConnInfo,
+    host: &'a Host,
+    mode: Mode,
+}
+
+impl Login<'_> {
+    fn send_startup(&self, wire: &mut Wire) -> Result<()> {
+        let info = self.info;
+        let mut parameters = vec![
+            ("user", info.user.as_str()),
+            ("database", &info.dbname),
+            ("application_name", &info.application_name),
+        ];
+        if self.mode == Mode::Replication {
+            parameters.push(("replication", "database"));
+        }
+        parameters.extend(info.options.as_deref().map(|options| ("options", options)));
+        parameters.extend(PINNED.iter().map(|&(name, value, _)| (name, value)));
+        frontend::startup_message(parameters, wire.output())
+            .map_err(|_| Error::settings("user, database, application_name or options contain a NUL byte"))
+    }
+
+    async fn authenticate(&self, wire: &mut Wire) -> Result<()> {
+        let bound = match wire.message().await? {
+            Message::AuthenticationOk => {
+                self.demand_binding(false)?;
+                return Ok(());
+            }
+            Message::AuthenticationCleartextPassword => {
+                self.demand_binding(false)?;
+                if !wire.transport().is_private() {
+                    return Err(self.refused(
+                        "the server asks for the password in clear text, and the connection has no TLS: use \
+                         sslmode=require or better, or scram-sha-256 in pg_hba.conf",
+                    ));
+                }
+                let (password, _) = self.password()?;
+                self.send_password(wire, password.as_bytes()).await?;
+                false
+            }
+            Message::AuthenticationMd5Password(body) => {
+                self.demand_binding(false)?;
+                let (password, _) = self.password()?;
+                let hash = authentication::md5_hash(
+                    self.info.user.as_bytes(),
+                    password.as_bytes(),
+                    body.salt(),
+                );
+                self.send_password(wire, hash.as_bytes()).await?;
+                false
+            }
+            Message::AuthenticationSasl(body) => {
+                let (password, _) = self.password()?;
+                let end_point = tls::end_point(wire.transport());
+                scram::exchange(self, wire, &body, &password, end_point).await?
+            }
+            Message::ErrorResponse(body) => return Err(self.rejected(&body)),
+            Message::AuthenticationGss
+            | Message::AuthenticationSspi
+            | Message::AuthenticationKerberosV5
+            | Message::AuthenticationScmCredential => {
+                return Err(self.refused(
+                    "the server asks for a kind of login that wal2es does not have (GSSAPI, SSPI or Kerberos): use \
+                     scram-sha-256 in pg_hba.conf",
+                ));
+            }
+            _ => return Err(unexpected(wire, "in answer to the startup message")),
+        };
+        match wire.message().await? {
+            Message::AuthenticationOk => self.demand_binding(bound),
+            Message::ErrorResponse(body) => Err(self.rejected(&body)),
+            _ => Err(unexpected(wire, "instead of the outcome of the login")),
+        }
+    }
+
+    async fn send_password(&self, wire: &mut Wire, password: &[u8]) -> Result<()> {
+        frontend::password_message(password, wire.output())
+            .map_err(|_| Error::settings("the password contains a NUL byte"))?;
+        wire.flush().await
+    }
+
+    async fn read_session(&self, wire: &mut Wire) -> Result<Session> {
+        let mut session = Session::default();
+        loop {
+            match wire.message().await? {
+                Message::ParameterStatus(body) => {
+                    if let (Ok(name), Ok(value)) = (body.name(), body.value()) {
+                        session.parameters.insert(name.to_owned(), value.to_owned());
+                    }
+                }
+                Message::BackendKeyData(body) => {
+                    (session.process_id, session.secret_key) = key_data(&body);
+                }
+                Message::ReadyForQuery(_) => return Ok(session),
+                Message::ErrorResponse(body) => return Err(self.rejected(&body)),
+                _ => return Err(unexpected(wire, "while the session was starting")),
+            }
+        }
+    }
+
+    fn password(&self) -> Result<(String, crate::PasswordSource)> {
+        self.info.password_for(self.host).ok_or_else(|| {
+            self.refused(&format!(
+                "the server asks for a password, and there is none in {}",
+                self.info.password_places()
+            ))
+        })
+    }
+
+    fn demand_binding(&self, bound: bool) -> Result<()> {
+        if self.info.channel_binding == ChannelBinding::Require && !bound {
+            return Err(self.refused(
+                "channel_binding=require, but the server did not ask for SCRAM over TLS with channel binding",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        self.info.channel_binding
+    }
+
+    /// Who logs in where.
+    fn target(&self) -> String {
+        format!("{}@{}/{}", self.info.user, self.host, self.info.dbname)
+    }
+
+    pub(crate) fn refused(&self, what: &str) -> Error {
+        Error::Login { to: self.target(), what: what.to_owned() }
+    }
+
+    pub(crate) fn rejected(&self, body: &postgres_protocol::message::backend::ErrorResponseBody) -> Error {
+        let mut error = server_error(body, format!("login at {}", self.target()), "");
+        if let Error::Server { error, remedy, .. } = &mut error {
+            *remedy = match (error.code.as_str(), self.info.password_for(self.host)) {
+                ("28P01", Some((_, source))) => format!("the password came from {source}"),
+                (code, _) => {
+                    sqlstate::login_remedy(code, self.mode == Mode::Replication).to_owned()
+                }
+            };
+        }
+        error
+    }
+}
+
+fn key_data(body: &BackendKeyDataBody) -> (i32, i32) {
+    (body.process_id(), body.secret_key())
+}
+
+fn check_pins(session: &Session) -> Result<()> {
+    for (name, want, report) in PINNED {
+        if let (Some(start), Some(got)) = (report, session.parameters.get(name))
+            && !got.starts_with(start)
+        {
+            return Err(Error::Session { name, want, got: got.clone() });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn unexpected(wire: &Wire, place: &str) -> Error {
+    Error::protocol(wire.position(), format!("the message before this byte is out of place {place}"))
+}
