@@ -40,38 +40,40 @@ fetch_opensearch_secure() {
   sed -i "s/^opensearch.version=.*/opensearch.version=$version/; s/^version=.*/version=$version/" $module/plugin-descriptor.properties
 }
 
-configure_opensearch() {
-  local home=$1 layer
-  {
-    echo "cluster.name: wal2es"
-    echo "node.name: node"
-    echo "path.data: $data/data"
-    echo "path.logs: $data/logs"
-    echo "network.host: 127.0.0.1"
-    echo "http.port: $port"
-    echo "transport.port: 0"
-    echo "discovery.type: single-node"
-    # a nearly full disk of a test machine must not make indices read-only
-    echo "cluster.routing.allocation.disk.threshold_enabled: false"
-    [ "$secure" = 0 ] || for layer in transport http; do
-      echo "plugins.security.ssl.$layer.pemcert_filepath: server.crt"
-      echo "plugins.security.ssl.$layer.pemkey_filepath: server.key"
-      echo "plugins.security.ssl.$layer.pemtrustedcas_filepath: ca.pem"
-    done
-    [ "$secure" = 0 ] || printf '%s\n' \
-      "plugins.security.ssl.transport.enforce_hostname_verification: false" \
-      "plugins.security.ssl.http.enabled: true" \
-      "plugins.security.allow_default_init_securityindex: true" \
-      'plugins.security.nodes_dn: ["CN=server"]' \
-      'plugins.security.authcz.admin_dn: ["CN=admin"]' \
-      'plugins.security.restapi.roles_enabled: ["all_access"]'
-  } >"$data/config/opensearch.yml"
-  if [ "$secure" = 1 ]; then
-    make_tls
-    mkdir -p "$data/config/opensearch-security"
-    cp "$home"/plugins/opensearch-security/config/*.yml "$data/config/opensearch-security/"
-    cp "$data"/tls/{ca.pem,server.crt,server.key} "$data/config/"
-  fi
+configure_opensearch() { # HOME
+  # a nearly full disk of a test machine must not make indices read-only
+  cat >"$data/config/opensearch.yml" <<YML
+cluster.name: wal2es
+node.name: node
+path.data: $data/data
+path.logs: $data/logs
+network.host: 127.0.0.1
+http.port: $port
+transport.port: 0
+discovery.type: single-node
+cluster.routing.allocation.disk.threshold_enabled: false
+YML
+  [ "$secure" = 1 ] || return 0
+  make_tls
+  mkdir -p "$data/config/opensearch-security"
+  cp "$1"/plugins/opensearch-security/config/*.yml "$data/config/opensearch-security/"
+  cp "$data"/tls/{ca.pem,server.crt,server.key} "$data/config/"
+  local layer
+  for layer in transport http; do
+    cat <<YML
+plugins.security.ssl.$layer.pemcert_filepath: server.crt
+plugins.security.ssl.$layer.pemkey_filepath: server.key
+plugins.security.ssl.$layer.pemtrustedcas_filepath: ca.pem
+YML
+  done >>"$data/config/opensearch.yml"
+  cat >>"$data/config/opensearch.yml" <<YML
+plugins.security.ssl.transport.enforce_hostname_verification: false
+plugins.security.ssl.http.enabled: true
+plugins.security.allow_default_init_securityindex: true
+plugins.security.nodes_dn: ["CN=server"]
+plugins.security.authcz.admin_dn: ["CN=admin"]
+plugins.security.restapi.roles_enabled: ["all_access"]
+YML
 }
 
 launch_opensearch() {

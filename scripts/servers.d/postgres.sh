@@ -39,10 +39,11 @@ init_postgres() { # in pg.new, renamed when complete
   rm -rf "$new"
   mkdir -m 700 "$new"
   give_away "$new"
-  "${as_user[@]}" "$bin/initdb" -D "$new" -U "$ADMIN" -A trust -E UTF8 --locale=$locale --no-sync --no-instructions >"$data/initdb.log" 2>&1 ||
-    { cat "$data/initdb.log" >&2; die "initdb failed"; }
-  for role in md5 scram password; do echo "CREATE ROLE auth_$role;"; done |
-    "${as_user[@]}" "$bin/postgres" --single -D "$new" -c fsync=off postgres >>"$data/initdb.log" 2>&1
+  {
+    "${as_user[@]}" "$bin/initdb" -D "$new" -U "$ADMIN" -A trust -E UTF8 --locale=$locale --no-sync --no-instructions &&
+      printf 'CREATE ROLE auth_%s;\n' md5 scram password |
+      "${as_user[@]}" "$bin/postgres" --single -D "$new" -c fsync=off postgres
+  } >"$data/initdb.log" 2>&1 || { cat "$data/initdb.log" >&2; die "could not make the database cluster $data/pg"; }
   echo "include 'wal2es.conf'" >>"$new/postgresql.conf"
   cat >"$new/pg_hba.conf" <<HBA
 local all $ADMIN         trust
@@ -59,15 +60,17 @@ HBA
 configure_postgres() { # --set lines come last and win
   local line value
   {
-    echo "listen_addresses = '127.0.0.1'"
-    echo "port = $port"
-    echo "unix_socket_directories = '$socket_dir'"
-    echo "wal_level = logical"
-    echo "max_replication_slots = 20"
-    echo "max_wal_senders = 20"
-    echo "max_connections = 100"
-    echo "shared_buffers = 128MB"
-    echo "log_min_messages = warning"
+    cat <<CONF
+listen_addresses = '127.0.0.1'
+port = $port
+unix_socket_directories = '$socket_dir'
+wal_level = logical
+max_replication_slots = 20
+max_wal_senders = 20
+max_connections = 100
+shared_buffers = 128MB
+log_min_messages = warning
+CONF
     if [ "$tls" = 1 ]; then printf '%s\n' "ssl = on" "ssl_cert_file = '$data/tls/server.crt'" "ssl_key_file = '$data/tls/server.key'"; fi
     for line in ${sets[@]+"${sets[@]}"}; do value=${line#*=}; echo "${line%%=*} = '${value//\'/\'\'}'"; done
   } >"$data/pg/wal2es.conf"

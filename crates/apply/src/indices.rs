@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value, json};
 
 use crate::bulk::Guard;
-use crate::state::IndexState;
+use crate::state::{IndexState, State};
 use crate::target::{IndexFacts, Target};
 use crate::{Error, FORMULA};
 
@@ -54,6 +54,47 @@ pub struct Managed {
 #[derive(Clone, Default)]
 pub struct Indices {
     list: Arc<Mutex<Vec<Managed>>>,
+}
+
+impl Managed {
+    /// An index that is there already.
+    pub fn new(plan: IndexPlan, state: IndexState, number: u32) -> Self {
+        Managed { plan, state, number, dirty: false }
+    }
+
+    /// Makes the first index of a generation, replacing what an interrupted attempt has left.
+    ///
+    /// # Errors
+    /// See [`create`].
+    pub async fn create(
+        target: &Target,
+        state: &State,
+        plan: IndexPlan,
+        number: u32,
+    ) -> Result<Self, Error> {
+        let index = format!("{}-g{}", plan.alias, state.generation);
+        let facts = create(target, &index, &plan, &Owner::of(state)).await?;
+        let state = IndexState {
+            alias: plan.alias.clone(),
+            table: plan.table.clone(),
+            index,
+            uuid: facts.uuid,
+            histories: facts.histories,
+            shown: None,
+            retired: Vec::new(),
+            truncations: 0,
+            plan_hash: plan.hash.clone(),
+        };
+        Ok(Managed { plan, state, number, dirty: true })
+    }
+}
+
+impl Owner {
+    /// The connector of that state.
+    pub(crate) fn of(state: &State) -> Self {
+        let source = format!("{}.{}.{}", state.system_id, state.database, state.slot);
+        Owner { source, generation: state.generation }
+    }
 }
 
 /// Settings that the promise rests on.

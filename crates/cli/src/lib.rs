@@ -1,1 +1,16 @@
-//! wal2es.
+//! wal2es keeps Elasticsearch and OpenSearch indices equal to Postgres tables.
+//!
+//! The binary is thin and lives on this library: [`args`] and [`config`] say what is wanted, [`commands`] do it, and
+//! [`failure`] turns whatever goes wrong into an exit code, its cause and its remedy. The rooms behind it are crates of
+//! their own; here they are only wired together.
+
+pub mod args;
+pub mod commands;
+pub mod config;
+pub mod failure;
+pub mod log;
+mod planned;
+mod position;
+mod progress;
+mod run;
+mod source;

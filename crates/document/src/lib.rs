@@ -5,7 +5,10 @@
 //!
 //! - [`Plan::write_id`] and [`Plan::write_new_id`]: the `_id`, the same for the same key whatever it came with;
 //! - [`Plan::write_source`]: the `_source`, one JSON object in one line, straight from the text that Postgres printed;
-//! - [`Plan::mapping`]: the mapping under which the server takes every such document.
+//! - [`Plan::mapping`] and [`Plan::settings`]: the mapping under which the server takes every such document, and the
+//!   index settings that it can't do without.
+//!
+//! [`Plan::notes`] and [`Plan::toast_notes`] say what people should know before anything is created.
 //!
 //! ```
 //! use change::{Cell, Column, OldImage, PgType, ReplicaIdentity, Row, Table, TableName};

@@ -1,6 +1,5 @@
 //! A session: connecting, simple queries, and the doors to [`CopyOut`] and [`Replication`](crate::Replication).
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use fallible_iterator::FallibleIterator;
@@ -8,12 +7,11 @@ use postgres_protocol::message::backend::{DataRowBody, Message};
 use postgres_protocol::message::frontend;
 use tokio::time::timeout;
 
-use crate::conninfo::{ConnInfo, Host};
+use crate::connect;
+use crate::conninfo::ConnInfo;
 use crate::copy_out::CopyOut;
-use crate::error::{Error, Kind, Result};
-use crate::login::{self, Mode, Session, unexpected};
-use crate::tls;
-use crate::transport::Transport;
+use crate::error::{Error, Result};
+use crate::login::{Mode, Session, unexpected};
 use crate::wire::{Wire, server_error};
 
 /// What [`Connection::simple_query`] holds in memory at most, in bytes of values.
@@ -36,28 +34,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first of the hosts that takes us. A host that can't be reached, or is starting or full, is
-    /// passed over; one that refuses the login ends the search.
+    /// Connects to the first of the hosts that takes us, trying each of a host's addresses. One that can't be reached,
+    /// or is starting or full, is passed over; one that refuses the login ends the search.
     ///
     /// # Errors
-    /// That of the host, or [`Error::AllHosts`] if there were several.
+    /// That of the server, or [`Error::AllHosts`] if several were tried.
     pub async fn connect(info: &ConnInfo, mode: Mode) -> Result<Self> {
-        let mut errors = Vec::new();
-        for host in &info.hosts {
-            match connect_host(info, host, mode).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) if error.kind() != Kind::Transient => return Err(error),
-                Err(error) => errors.push(error),
-            }
-        }
-        match (errors.pop(), errors.is_empty()) {
-            (Some(error), true) => Err(error),
-            (Some(error), false) => {
-                errors.push(error);
-                Err(Error::AllHosts(errors))
-            }
-            (None, _) => Err(Error::settings("no host to connect to")),
-        }
+        connect::connect(info, mode).await
     }
 
     /// A parameter that the server reported at login, such as `server_version` or `server_encoding`.
@@ -104,7 +87,7 @@ impl Connection {
                     rows.push(text_row(&row, self.wire.position())?);
                 }
                 Message::ErrorResponse(body) => {
-                    failure.get_or_insert_with(|| server_error(&body, sql, ""));
+                    failure.get_or_insert_with(|| server_error(&body, sql));
                 }
                 Message::ReadyForQuery(_) => {
                     self.busy = false;
@@ -165,42 +148,6 @@ impl Connection {
             self.session.parameters.insert(name.to_owned(), value.to_owned());
         }
     }
-}
-
-async fn connect_host(info: &ConnInfo, host: &Host, mode: Mode) -> Result<Connection> {
-    let connecting = async {
-        let mut wire = Wire::new(open(info, host).await?);
-        let session = login::login(&mut wire, info, host, mode).await?;
-        Ok(Connection { wire, session, busy: false })
-    };
-    match info.connect_timeout {
-        None => connecting.await,
-        Some(limit) => timeout(limit, connecting)
-            .await
-            .unwrap_or_else(|_| Err(Error::ConnectTimeout { to: host.to_string(), after: limit })),
-    }
-}
-
-async fn open(info: &ConnInfo, host: &Host) -> Result<Transport> {
-    let failed = |source| Error::Connect { to: host.to_string(), source };
-    if let Some(path) = host.socket() {
-        return Transport::unix(&path).await.map_err(failed);
-    }
-    let addresses: Vec<SocketAddr> = match host.addr {
-        Some(addr) => vec![SocketAddr::new(addr, host.port)],
-        None => tokio::net::lookup_host((host.name.as_str(), host.port))
-            .await
-            .map_err(failed)?
-            .collect(),
-    };
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match Transport::tcp(address).await {
-            Ok(stream) => return tls::secure(stream, info, host).await,
-            Err(error) => last = error,
-        }
-    }
-    Err(failed(last))
 }
 
 fn text_row(row: &DataRowBody, position: u64) -> Result<TextRow> {

@@ -50,10 +50,15 @@ impl<'a> CopyOut<'a> {
             match connection.wire.message().await? {
                 Message::CopyOutResponse(_) => {
                     connection.wire.pace_reads(true);
-                    return Ok(CopyOut { connection, sql: sql.to_owned(), failure: None, done: false });
+                    return Ok(CopyOut {
+                        connection,
+                        sql: sql.to_owned(),
+                        failure: None,
+                        done: false,
+                    });
                 }
                 Message::ErrorResponse(body) => {
-                    let error = server_error(&body, sql, "");
+                    let error = server_error(&body, sql);
                     connection.finish_failed().await?;
                     return Err(error);
                 }
@@ -87,7 +92,7 @@ impl<'a> CopyOut<'a> {
         let Some(message) = connection.wire.one_message().await? else { return Ok(()) };
         match message {
             Message::ErrorResponse(body) => {
-                self.failure = Some(server_error(&body, self.sql.as_str(), ""));
+                self.failure = Some(server_error(&body, &self.sql));
                 Ok(())
             }
             Message::ReadyForQuery(_) => {

@@ -219,6 +219,14 @@ impl Error {
         }
     }
 
+    /// Adds what to change, if it is an error of the server that `remedy` knows something about.
+    pub(crate) fn advise(mut self, remedy: impl FnOnce(&str) -> String) -> Self {
+        if let Error::Server { error, remedy: advice, .. } = &mut self {
+            *advice = remedy(&error.code);
+        }
+        self
+    }
+
     pub(crate) fn settings(what: impl Into<String>) -> Self {
         Error::Settings { what: what.into() }
     }

@@ -105,3 +105,59 @@ impl<'a> Iterator for Bodies<'a> {
         frame.get(HEADER..)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8], limit: usize) -> String {
+        let error = head(bytes, limit, 1000).unwrap_err();
+        assert_eq!(error.kind(), crate::Kind::Definite);
+        error.to_string()
+    }
+
+    #[test]
+    fn heads() {
+        assert_eq!(head(b"", 100, 0).unwrap(), None);
+        assert_eq!(head(b"d\0\0\0", 100, 0).unwrap(), None);
+        assert_eq!(head(b"c\0\0\0\x04", 100, 0).unwrap(), Some(Head { tag: b'c', size: 5 }));
+        assert_eq!(head(b"d\0\0\0\x63more", 100, 0).unwrap(), Some(Head { tag: b'd', size: 100 }));
+    }
+
+    #[test]
+    fn lengths_out_of_range_are_refused_with_their_position() {
+        for length in [[0, 0, 0, 0], [0, 0, 0, 3], [0, 0, 0, 100], [0x80, 0, 0, 0], [0xFF; 4]] {
+            let [a, b, c, d] = length;
+            let message = refused(&[b'd', a, b, c, d], 100);
+            assert!(message.contains("byte 1000 "), "{message}");
+        }
+        assert!(head(&[b'd', 0x40, 0, 0, 0x10], MAX_FRAME, 0).is_ok());
+        assert!(head(&[b'd', 0x40, 0, 0x04, 0], MAX_FRAME, 0).is_err());
+    }
+
+    #[test]
+    fn a_run_ends_before_what_is_no_whole_copy_data() {
+        let stream = b"d\0\0\0\x05ad\0\0\0\x04c\0\0\0\x04";
+        let end = Run { whole: 11, next: Some(Head { tag: b'c', size: 5 }) };
+        assert_eq!(copy_data_run(stream, 100, 0).unwrap(), end);
+        let cut = Run { whole: 6, next: Some(Head { tag: b'd', size: 5 }) };
+        assert_eq!(copy_data_run(b"d\0\0\0\x05ad\0\0\0\x04"[..11].as_ref(), 100, 0).unwrap().whole, 11);
+        assert_eq!(copy_data_run(b"d\0\0\0\x05ad\0\0\0", 100, 0).unwrap(), Run { whole: 6, next: None });
+        assert_eq!(copy_data_run(b"d\0\0\0\x05ad\0\0\0\x05", 100, 0).unwrap().whole, cut.whole);
+        let bodies: Vec<_> = Bodies::new(&stream[..11]).collect();
+        assert_eq!(bodies, [&b"a"[..], b""]);
+    }
+
+    #[test]
+    fn a_bad_length_behind_good_messages_is_found() {
+        let error = copy_data_run(b"d\0\0\0\x05ad\0\0\0\x01", 100, 50).unwrap_err();
+        assert!(error.to_string().contains("byte 56 "), "{error}");
+    }
+
+    #[test]
+    fn bodies_of_broken_frames_end() {
+        assert_eq!(Bodies::new(b"d\0\0\0\x09ab").count(), 0);
+        assert_eq!(Bodies::new(b"d\xFF\xFF\xFF\xFFab").count(), 0);
+        assert_eq!(Bodies::new(b"d\0\0\0\0").next(), None);
+    }
+}

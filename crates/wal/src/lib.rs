@@ -44,6 +44,7 @@
 //! Nothing here starts a task, sleeps to poll, or retries: the caller spawns the [`Pump`], and decides by
 //! [`Error::kind`] whether to connect again.
 
+mod connect;
 mod connection;
 mod conninfo;
 mod copy_out;
@@ -57,6 +58,8 @@ mod scram;
 pub mod sql;
 mod sqlstate;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod transport;
 mod wire;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use postgres_protocol::authentication;
-use postgres_protocol::message::backend::{BackendKeyDataBody, Message};
+use postgres_protocol::message::backend::{ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
 
 use crate::conninfo::{ChannelBinding, ConnInfo, Host};
@@ -56,7 +56,12 @@ pub(crate) struct Session {
 }
 
 /// Logs in on a fresh connection.
-pub(crate) async fn login(wire: &mut Wire, info: &ConnInfo, host: &Host, mode: Mode) -> Result<Session> {
+pub(crate) async fn login(
+    wire: &mut Wire,
+    info: &ConnInfo,
+    host: &Host,
+    mode: Mode,
+) -> Result<Session> {
     let login = Login { info, host, mode };
     login.send_startup(wire)?;
     wire.flush().await?;
@@ -86,8 +91,9 @@ impl Login<'_> {
         }
         parameters.extend(info.options.as_deref().map(|options| ("options", options)));
         parameters.extend(PINNED.iter().map(|&(name, value, _)| (name, value)));
-        frontend::startup_message(parameters, wire.output())
-            .map_err(|_| Error::settings("user, database, application_name or options contain a NUL byte"))
+        frontend::startup_message(parameters, wire.output()).map_err(|_| {
+            Error::settings("user, database, application_name or options contain a NUL byte")
+        })
     }
 
     async fn authenticate(&self, wire: &mut Wire) -> Result<()> {
@@ -104,13 +110,13 @@ impl Login<'_> {
                          sslmode=require or better, or scram-sha-256 in pg_hba.conf",
                     ));
                 }
-                let (password, _) = self.password()?;
+                let password = self.password()?;
                 self.send_password(wire, password.as_bytes()).await?;
                 false
             }
             Message::AuthenticationMd5Password(body) => {
                 self.demand_binding(false)?;
-                let (password, _) = self.password()?;
+                let password = self.password()?;
                 let hash = authentication::md5_hash(
                     self.info.user.as_bytes(),
                     password.as_bytes(),
@@ -120,7 +126,7 @@ impl Login<'_> {
                 false
             }
             Message::AuthenticationSasl(body) => {
-                let (password, _) = self.password()?;
+                let password = self.password()?;
                 let end_point = tls::end_point(wire.transport());
                 scram::exchange(self, wire, &body, &password, end_point).await?
             }
@@ -159,7 +165,8 @@ impl Login<'_> {
                     }
                 }
                 Message::BackendKeyData(body) => {
-                    (session.process_id, session.secret_key) = key_data(&body);
+                    session.process_id = body.process_id();
+                    session.secret_key = body.secret_key();
                 }
                 Message::ReadyForQuery(_) => return Ok(session),
                 Message::ErrorResponse(body) => return Err(self.rejected(&body)),
@@ -168,8 +175,9 @@ impl Login<'_> {
         }
     }
 
-    fn password(&self) -> Result<(String, crate::PasswordSource)> {
-        self.info.password_for(self.host).ok_or_else(|| {
+    fn password(&self) -> Result<String> {
+        let found = self.info.password_for(self.host).map(|(password, _)| password);
+        found.ok_or_else(|| {
             self.refused(&format!(
                 "the server asks for a password, and there is none in {}",
                 self.info.password_places()
@@ -199,22 +207,14 @@ impl Login<'_> {
         Error::Login { to: self.target(), what: what.to_owned() }
     }
 
-    pub(crate) fn rejected(&self, body: &postgres_protocol::message::backend::ErrorResponseBody) -> Error {
-        let mut error = server_error(body, format!("login at {}", self.target()), "");
-        if let Error::Server { error, remedy, .. } = &mut error {
-            *remedy = match (error.code.as_str(), self.info.password_for(self.host)) {
+    pub(crate) fn rejected(&self, body: &ErrorResponseBody) -> Error {
+        server_error(body, &format!("login at {}", self.target())).advise(|code| {
+            match (code, self.info.password_for(self.host)) {
                 ("28P01", Some((_, source))) => format!("the password came from {source}"),
-                (code, _) => {
-                    sqlstate::login_remedy(code, self.mode == Mode::Replication).to_owned()
-                }
-            };
-        }
-        error
+                _ => sqlstate::login_remedy(code, self.mode == Mode::Replication).to_owned(),
+            }
+        })
     }
-}
-
-fn key_data(body: &BackendKeyDataBody) -> (i32, i32) {
-    (body.process_id(), body.secret_key())
 }
 
 fn check_pins(session: &Session) -> Result<()> {
@@ -229,5 +229,8 @@ fn check_pins(session: &Session) -> Result<()> {
 }
 
 pub(crate) fn unexpected(wire: &Wire, place: &str) -> Error {
-    Error::protocol(wire.position(), format!("the message before this byte is out of place {place}"))
+    Error::protocol(
+        wire.position(),
+        format!("the message before this byte is out of place {place}"),
+    )
 }

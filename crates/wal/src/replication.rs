@@ -10,6 +10,7 @@ use crate::connection::{Connection, TextRow};
 use crate::error::{Error, Result};
 use crate::frame;
 use crate::quote::{identifier, literal, slot_name};
+use crate::sqlstate;
 use crate::stream::Replication;
 use crate::wire::server_error;
 
@@ -93,7 +94,7 @@ impl Connection {
         options: SlotOptions,
     ) -> Result<CreatedSlot> {
         let sql = create_slot_sql(name, plugin, options, self.server_version())?;
-        let row = self.one_row(&sql).await?;
+        let row = self.one_row(&sql).await.map_err(|error| error.advise(slot_advice))?;
         let parsed = || {
             let [_, Some(point), snapshot_name, _] = row.as_slice() else { return None };
             Some(CreatedSlot {
@@ -111,7 +112,8 @@ impl Connection {
     pub async fn drop_slot(&mut self, name: &str, wait: bool) -> Result<()> {
         let name = identifier(slot_name(name)?);
         let wait = if wait { " WAIT" } else { "" };
-        self.simple_query(&format!("DROP_REPLICATION_SLOT {name}{wait}")).await.map(drop)
+        let dropped = self.simple_query(&format!("DROP_REPLICATION_SLOT {name}{wait}")).await;
+        dropped.map(drop).map_err(|error| error.advise(slot_advice))
     }
 
     /// Starts the stream of a slot.
@@ -138,11 +140,16 @@ impl Connection {
                 return Ok(Replication::new(self.wire, start));
             }
             match self.wire.message().await? {
-                Message::ErrorResponse(body) => return Err(server_error(&body, sql, "")),
+                Message::ErrorResponse(body) => {
+                    return Err(server_error(&body, &sql).advise(slot_advice));
+                }
                 Message::ParameterStatus(body) => self.note_parameter(&body),
                 _ => {
                     let position = self.wire.position();
-                    return Err(Error::protocol(position, "no CopyBothResponse to START_REPLICATION"));
+                    return Err(Error::protocol(
+                        position,
+                        "no CopyBothResponse to START_REPLICATION",
+                    ));
                 }
             }
         }
@@ -161,6 +168,10 @@ impl Connection {
     }
 }
 
+fn slot_advice(code: &str) -> String {
+    sqlstate::slot_remedy(code).to_owned()
+}
+
 fn create_slot_sql(name: &str, plugin: &str, options: SlotOptions, version: u32) -> Result<String> {
     let mut sql = format!("CREATE_REPLICATION_SLOT {}", identifier(slot_name(name)?));
     if options.temporary {
@@ -172,7 +183,7 @@ fn create_slot_sql(name: &str, plugin: &str, options: SlotOptions, version: u32)
         return Err(Error::TooOld {
             what: "a failover slot",
             needs: 17,
-            server: version.to_string(),
+            server: format!("{}.{}", version / 10_000, version % 10_000),
         });
     }
     if version < 150_000 {
@@ -230,7 +241,8 @@ mod tests {
     #[test]
     fn start_quotes_everything() {
         let names = crate::publication_names(&["it's", "b"]);
-        let sql = start_sql("s", Lsn::new(0x1_0000_00AB), &[("publication_names", &names), ("x", "")]);
+        let sql =
+            start_sql("s", Lsn::new(0x1_0000_00AB), &[("publication_names", &names), ("x", "")]);
         assert_eq!(
             sql.unwrap(),
             r#"START_REPLICATION SLOT "s" LOGICAL 1/AB ("publication_names" '"it''s","b"', "x" '')"#

@@ -106,7 +106,9 @@ mod tests {
     fn iterations_are_bounded() {
         assert_eq!(check_iterations(b"r=abc,s=c2FsdA==,i=4096"), Ok(()));
         assert_eq!(check_iterations(b"r=abc,s=c2FsdA==,i=100000"), Ok(()));
-        for text in ["i=100001", "i=4294967295", "i=99999999999999999999", "i=-1", "i=", "r=i=5", ""] {
+        for text in
+            ["i=100001", "i=4294967295", "i=99999999999999999999", "i=-1", "i=", "r=i=5", ""]
+        {
             assert!(check_iterations(text.as_bytes()).is_err(), "{text}");
         }
     }

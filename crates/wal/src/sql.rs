@@ -14,8 +14,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::{Client, NoTls};
 
-use crate::conninfo::ConnInfo;
 use crate::connection::Connection;
+use crate::conninfo::ConnInfo;
 use crate::error::{Error, Result};
 use crate::login::{Mode, Session};
 use crate::transport::Transport;

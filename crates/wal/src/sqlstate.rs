@@ -48,10 +48,26 @@ pub(crate) fn login_remedy(code: &str, replication: bool) -> &'static str {
              and kind of encryption (sslmode)"
         }
         "3D000" => "check the database in the connection string (PGDATABASE)",
-        "42501" if replication => "the role needs the REPLICATION attribute: ALTER ROLE … REPLICATION",
+        "42501" if replication => {
+            "the role needs the REPLICATION attribute: ALTER ROLE … REPLICATION"
+        }
         "42501" => "the role needs CONNECT on the database",
         "53300" if replication => "raise max_wal_senders or max_connections, or end idle sessions",
         "53300" => "raise max_connections, or end idle sessions",
+        _ => "",
+    }
+}
+
+/// What a user can change about an error of this SQLSTATE in a replication command.
+pub(crate) fn slot_remedy(code: &str) -> &'static str {
+    match code {
+        "55006" => {
+            "somebody else reads the slot, or the server has not noticed yet that its reader is gone"
+        }
+        "42704" => "there is no such slot: set it up first",
+        "42710" => "drop the slot first if it is not in use, or choose another name",
+        "53400" => "raise max_replication_slots, or drop slots that nobody needs",
+        "42501" => "the role needs the REPLICATION attribute: ALTER ROLE … REPLICATION",
         _ => "",
     }
 }
@@ -64,7 +80,10 @@ mod tests {
     fn consequences() {
         let table = [
             (Kind::Transient, &["08006", "57P01", "57P03", "53300", "55006", "40001", "57014"][..]),
-            (Kind::Config, &["28P01", "28000", "3D000", "42501", "0A000", "55000", "53400", "42704", "57P04"]),
+            (
+                Kind::Config,
+                &["28P01", "28000", "3D000", "42501", "0A000", "55000", "53400", "42704", "57P04"],
+            ),
             (Kind::Definite, &["08P01", "58P01", "XX000", "22P02", "", "é"]),
         ];
         for (expected, codes) in table {

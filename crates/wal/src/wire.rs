@@ -87,7 +87,8 @@ impl Wire {
         self.make_room();
         let read = async {
             if let Some(deadline) = self.pace.deadline() {
-                let held = timeout_at(deadline, read_all(&mut self.transport, &mut self.input)).await;
+                let held =
+                    timeout_at(deadline, read_all(&mut self.transport, &mut self.input)).await;
                 if let Ok(read) = held {
                     return read;
                 }
@@ -186,8 +187,12 @@ impl Wire {
     /// length promises; a buffer that grew is given up when the large message has left it.
     fn make_room(&mut self) {
         let waiting = self.input.len();
-        if self.input.capacity() - waiting < LEAST_ROOM {
-            self.input.reserve(waiting.max(READ));
+        let missing = match self.peek() {
+            Ok(Some(head)) => head.size.saturating_sub(waiting),
+            _ => 0,
+        };
+        if self.input.capacity() - waiting < LEAST_ROOM.max(missing.min(READ)) {
+            self.input.reserve(waiting.min(missing).max(READ));
         }
         if waiting < READ && self.input.capacity() > 4 * READ {
             let mut fresh = BytesMut::with_capacity(2 * READ);
@@ -225,18 +230,17 @@ fn log_notice(body: &NoticeResponseBody) {
     }
 }
 
-/// A server's error as ours.
-pub(crate) fn server_error(
-    body: &ErrorResponseBody,
-    doing: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Error {
+/// A server's error as ours; of a long command only the beginning is told.
+pub(crate) fn server_error(body: &ErrorResponseBody, doing: &str) -> Error {
+    const TOLD: usize = 200;
     match DbError::read(body.fields()) {
-        Ok(error) => Error::Server {
-            doing: doing.into(),
-            error: Box::new(error),
-            remedy: remedy.into(),
-        },
+        Ok(error) => {
+            let mut told: String = doing.chars().take(TOLD).collect();
+            if told.len() < doing.len() {
+                told.push('…');
+            }
+            Error::Server { doing: told, error: Box::new(error), remedy: String::new() }
+        }
         Err(error) => Error::protocol(0, format!("ErrorResponse: {error}")),
     }
 }

@@ -94,10 +94,7 @@ impl Applier {
         let truncations = managed.state.truncations + 1;
         let generation = self.state.generation;
         let name = format!("{}-g{generation}.t{truncations}", managed.state.alias);
-        let owner = Owner {
-            source: format!("{}.{}.{}", self.state.system_id, self.state.database, self.state.slot),
-            generation,
-        };
+        let owner = Owner::of(&self.state);
         let facts = persist(|| indices::create(&self.target, &name, &managed.plan, &owner)).await?;
         self.indices.with(|list| {
             let number = list.iter().map(|managed| managed.number).max().unwrap_or(0) + 1;

@@ -6,10 +6,10 @@
 
 use super::{Field, Problem};
 
-/// Fields of the servers' own that a document must not have.
+/// Fields of the servers' own. Most are refused when the mapping is made; the last ones are not, and do harm: a
+/// document with a value in `__soft_deletes` is gone as soon as it is written.
 const RESERVED: &[&str] = &[
     "_data_stream_timestamp",
-    "_doc",
     "_doc_count",
     "_feature",
     "_field_names",
@@ -31,12 +31,17 @@ const RESERVED: &[&str] = &[
     "_tsid",
     "_type",
     "_version",
+    "__soft_deletes",
+    "_recovery_source",
+    "_recovery_source_size",
+    "_tombstone",
 ];
 
 /// Where wal2es puts what it says about a document.
 const OWN: &str = "_wal2es";
 
-/// Objects within each other that the servers allow (`index.mapping.depth.limit`), the document counted.
+/// Parts of a name, so that the objects within each other stay within `index.mapping.depth.limit`, the document being
+/// the first one.
 const MAX_PARTS: usize = 20;
 
 /// Why `name` can't be a field.

@@ -5,6 +5,7 @@
 use change::{PgType, RangeBound};
 
 use super::Plan;
+use crate::mapping::DENSE_VECTOR_DIMS;
 
 /// Something to know about a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,8 @@ impl Plan {
     /// The columns whose large values an update does not send when it leaves them alone, so that wal2es reads them back
     /// from the document that is there.
     pub fn toast_notes(&self) -> Vec<Note> {
-        const TEXT: &str = "an update that leaves a large value alone does not send it; it is then read back from the index";
+        const TEXT: &str = "an update that leaves a large value alone does not send it; it is then read back from the index, \
+            which REPLICA IDENTITY FULL would spare";
         self.note_each(|field| field.may_be_missing.then_some(TEXT).into_iter().collect())
     }
 
@@ -79,12 +81,20 @@ fn losses(ty: &PgType) -> Vec<&'static str> {
             vec!["kept as the text that Postgres prints, analysed anew by the target"]
         }
         PgType::Range(bound) => range(*bound),
-        PgType::Hstore => vec!["searches see every value as one keyword"],
+        PgType::Hstore => vec![
+            "searches see every value as one keyword; OpenSearch refuses values over 32,766 bytes",
+        ],
+        PgType::Vector(Some(dimension)) if *dimension > DENSE_VECTOR_DIMS => {
+            vec!["kept but not searchable in Elasticsearch, which takes up to 4096 dimensions"]
+        }
         PgType::Vector(Some(_)) => vec![],
         PgType::Vector(None) => vec!["kept but not searchable: it has no dimension"],
+        PgType::Array { element, .. } if matches!(**element, PgType::Vector(_)) => {
+            vec!["kept but not searchable; lower bounds are dropped"]
+        }
         PgType::Array { element, .. } => {
             let mut losses = losses(element);
-            losses.push("searches see one flat set of elements; lower bounds are dropped");
+            losses.push("searches see its elements as one flat set; lower bounds are dropped");
             losses
         }
         PgType::Other => vec!["kept as the text that Postgres prints, searched as a whole"],
@@ -96,10 +106,57 @@ fn range(bound: RangeBound) -> Vec<&'static str> {
     match bound {
         RangeBound::Int4 | RangeBound::Int8 | RangeBound::Date => vec![open],
         RangeBound::Numeric => {
-            vec![open, "searches see bounds as doubles; _source keeps every digit"]
+            vec![
+                open,
+                "searches see bounds as doubles; the target refuses a range that is empty then",
+            ]
         }
         RangeBound::Timestamp | RangeBound::TimestampTz => {
-            vec![open, "searches see bounds in milliseconds; _source keeps the whole fraction"]
+            vec![
+                open,
+                "searches see bounds in milliseconds; the target refuses a range that is empty then",
+            ]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use change::ReplicaIdentity;
+
+    use super::*;
+    use crate::IndexSpec;
+    use crate::plan::tests::table;
+
+    #[test]
+    fn lossy_columns_are_named_and_others_are_not() {
+        let array = PgType::Array { element: Box::new(PgType::Timestamp), delimiter: b',' };
+        let columns = [
+            ("id", PgType::Int8),
+            ("price", PgType::Numeric),
+            ("name", PgType::Text),
+            ("at", array),
+        ];
+        let notes = Plan::new(&table(&columns), &IndexSpec::default()).unwrap().notes();
+        let told: Vec<_> = notes.iter().map(|note| note.column.as_str()).collect();
+        assert_eq!(told, ["price", "price", "at", "at", "at"]);
+        assert_eq!(
+            notes[0].to_string(),
+            "price (numeric): search, sort and aggregations see it as a double, exact to 15 digits; _source keeps \
+             every digit"
+        );
+    }
+
+    #[test]
+    fn large_values_are_sent_with_the_identity_or_always_under_full() {
+        let columns = [("key", PgType::Text), ("body", PgType::Text), ("n", PgType::Int4)];
+        let mut table = table(&columns);
+        let told = |table: &change::Table| {
+            let notes = Plan::new(table, &IndexSpec::default()).unwrap().toast_notes();
+            notes.into_iter().map(|note| note.column).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&table), ["body"]);
+        table.identity = ReplicaIdentity::Full;
+        assert_eq!(told(&table), [""; 0]);
     }
 }

@@ -39,7 +39,7 @@ impl Plan {
         old: OldImage<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), DocumentError> {
-        self.check_width(new)?;
+        self.check_width(new, old)?;
         if let [column] = self.key.as_slice() {
             id::write_single(key_text(column, new, old)?, out);
             return Ok(());
@@ -86,7 +86,7 @@ impl Plan {
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Result<(), DocumentError> {
-        self.check_width(new)?;
+        self.check_width(new, old)?;
         for field in &self.fields {
             out.extend_from_slice(&field.prefix);
             let value = match new.get(field.index) {
@@ -109,11 +109,13 @@ impl Plan {
     }
 
     /// A row of another width is of another shape of the table, and its columns would be mistaken.
-    fn check_width(&self, row: &Row<'_>) -> Result<(), DocumentError> {
-        if row.len() == self.width {
-            return Ok(());
+    fn check_width(&self, new: &Row<'_>, old: OldImage<'_>) -> Result<(), DocumentError> {
+        for found in [Some(new.len()), old.row().map(|row| row.len())].into_iter().flatten() {
+            if found != self.width {
+                return Err(DocumentError::Width { expected: self.width, found });
+            }
         }
-        Err(DocumentError::Width { expected: self.width, found: row.len() })
+        Ok(())
     }
 }
 
@@ -149,4 +151,186 @@ fn earlier<'a>(index: usize, in_identity: bool, old: OldImage<'a>) -> Value<'a> 
 #[cold]
 fn unchanged(column: &str) -> DocumentError {
     DocumentError::Unchanged { column: column.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use change::{Cell, PgType, ReplicaIdentity, Table};
+
+    use super::*;
+    use crate::IndexSpec;
+    use crate::plan::tests::table;
+
+    /// The bytes and cells of a row.
+    struct Made(Vec<u8>, Vec<Cell>);
+
+    impl Made {
+        fn new(values: &[Value<'_>]) -> Self {
+            let mut made = Made(Vec::new(), Vec::new());
+            for value in values {
+                made.1.push(match value {
+                    Value::Null => Cell::NULL,
+                    Value::Unchanged => Cell::UNCHANGED,
+                    Value::Text(text) => Cell::text(made.0.len(), text.len()).unwrap(),
+                });
+                if let Value::Text(text) = value {
+                    made.0.extend_from_slice(text);
+                }
+            }
+            made
+        }
+
+        fn row(&self) -> Row<'_> {
+            Row::new(&self.0, &self.1)
+        }
+    }
+
+    const NULL: Value<'_> = Value::Null;
+    const UNCHANGED: Value<'_> = Value::Unchanged;
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(text.as_bytes())
+    }
+
+    fn plan(table: &Table) -> Plan {
+        Plan::new(table, &IndexSpec::default()).unwrap()
+    }
+
+    fn source(plan: &Plan, new: &Made, old: OldImage<'_>) -> Result<String, DocumentError> {
+        let mut out = b"before".to_vec();
+        let result = plan.write_source(&new.row(), old, &mut Scratch::default(), &mut out);
+        let written = String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned();
+        if result.is_err() {
+            assert_eq!(written, "", "an error leaves nothing behind");
+        }
+        result.map(|()| written)
+    }
+
+    fn new_id(plan: &Plan, new: &Made, old: OldImage<'_>) -> Result<String, DocumentError> {
+        let mut out = b"before".to_vec();
+        let result = plan.write_new_id(&new.row(), old, &mut out);
+        let written = String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned();
+        if result.is_err() {
+            assert_eq!(written, "", "an error leaves nothing behind");
+        }
+        result.map(|()| written)
+    }
+
+    fn pair() -> Plan {
+        let mut table = table(&[("a", PgType::Text), ("n", PgType::Int4), ("body", PgType::Text)]);
+        table.primary_key = vec!["n".into(), "a".into()];
+        table.columns[1].in_identity = true;
+        plan(&table)
+    }
+
+    #[test]
+    fn every_field_is_there_and_null_is_null() {
+        let plan =
+            plan(&table(&[("id", PgType::Int4), ("a\"b", PgType::Text), ("ok", PgType::Bool)]));
+        let row = Made::new(&[text("1"), NULL, text("t")]);
+        assert_eq!(
+            source(&plan, &row, OldImage::Absent).as_deref(),
+            Ok(r#"{"id":1,"a\"b":null,"ok":true}"#)
+        );
+    }
+
+    #[test]
+    fn a_document_may_be_empty() {
+        let table = table(&[("id", PgType::Int4)]);
+        let spec = IndexSpec { columns: Some(vec![]), ..IndexSpec::default() };
+        let plan = Plan::new(&table, &spec).unwrap();
+        assert_eq!(source(&plan, &Made::new(&[text("1")]), OldImage::Absent).as_deref(), Ok("{}"));
+    }
+
+    #[test]
+    fn what_was_not_sent_comes_from_the_image_before() {
+        let plan = pair();
+        let new = Made::new(&[UNCHANGED, text("2"), UNCHANGED]);
+        let full = Made::new(&[text("key"), text("1"), text("long")]);
+        let expected = r#"{"a":"key","n":2,"body":"long"}"#;
+        assert_eq!(source(&plan, &new, OldImage::Full(full.row())).as_deref(), Ok(expected));
+        let null = Made::new(&[text("key"), text("1"), NULL]);
+        let expected = r#"{"a":"key","n":2,"body":null}"#;
+        assert_eq!(source(&plan, &new, OldImage::Full(null.row())).as_deref(), Ok(expected));
+
+        let column = |name: &str| DocumentError::Unchanged { column: name.into() };
+        let key = Made::new(&[text("key"), text("1"), NULL]);
+        assert_eq!(source(&plan, &new, OldImage::Key(key.row())), Err(column("body")));
+        assert_eq!(source(&plan, &new, OldImage::Absent), Err(column("a")));
+        let sent = Made::new(&[UNCHANGED, text("2"), text("short")]);
+        let expected = r#"{"a":"key","n":2,"body":"short"}"#;
+        assert_eq!(source(&plan, &sent, OldImage::Key(key.row())).as_deref(), Ok(expected));
+        let nothing = Made::new(&[NULL, text("1"), NULL]);
+        assert_eq!(source(&plan, &sent, OldImage::Key(nothing.row())), Err(column("a")));
+        let stray = Made::new(&[text("key"), text("1"), text("not of the key")]);
+        assert_eq!(source(&plan, &new, OldImage::Key(stray.row())), Err(column("body")));
+        let neither = Made::new(&[text("key"), text("1"), UNCHANGED]);
+        assert_eq!(source(&plan, &new, OldImage::Full(neither.row())), Err(column("body")));
+    }
+
+    #[test]
+    fn ids_follow_the_order_of_the_key() {
+        let plan = pair();
+        let row = Made::new(&[text("x\"y"), text("7"), NULL]);
+        let mut id = Vec::new();
+        plan.write_id(&row.row(), &mut id).unwrap();
+        assert_eq!(id, br#"["7","x\"y"]"#);
+    }
+
+    #[test]
+    fn an_id_may_need_the_image_before() {
+        let plan = pair();
+        let new = Made::new(&[UNCHANGED, text("2"), NULL]);
+        let old = Made::new(&[text("key"), text("1"), NULL]);
+        assert_eq!(new_id(&plan, &new, OldImage::Key(old.row())).as_deref(), Ok(r#"["2","key"]"#));
+        assert_eq!(
+            new_id(&plan, &new, OldImage::Absent),
+            Err(DocumentError::Unchanged { column: "a".into() })
+        );
+    }
+
+    #[test]
+    fn a_key_must_be_text() {
+        let plan = pair();
+        let null = Made::new(&[NULL, text("2"), NULL]);
+        assert_eq!(
+            new_id(&plan, &null, OldImage::Absent),
+            Err(DocumentError::NullKey { column: "a".into() })
+        );
+        let bytes = Made::new(&[Value::Text(b"ab\xff"), text("2"), NULL]);
+        let error = new_id(&plan, &bytes, OldImage::Absent).unwrap_err();
+        assert_eq!(error.to_string(), "column \"a\": expected valid UTF-8 at byte 2");
+    }
+
+    #[test]
+    fn ids_are_the_same_when_their_bytes_are() {
+        let plan = pair();
+        let row = |a, n| Made::new(&[a, n, text("body")]);
+        let one = row(text("1.0"), text("1"));
+        assert!(plan.same_id(&one.row(), &Made::new(&[text("1.0"), text("1"), NULL]).row()));
+        assert!(!plan.same_id(&one.row(), &row(text("1.00"), text("1")).row()));
+        assert!(!plan.same_id(&one.row(), &row(text("1.0"), text("2")).row()));
+        assert!(plan.same_id(&one.row(), &row(UNCHANGED, text("1")).row()));
+        assert!(!plan.same_id(&one.row(), &row(UNCHANGED, text("2")).row()));
+    }
+
+    #[test]
+    fn a_row_of_another_shape_is_refused() {
+        let plan = pair();
+        let narrow = Made::new(&[text("a"), text("1")]);
+        let wide = Made::new(&[UNCHANGED, text("1"), NULL]);
+        let width = |found| DocumentError::Width { expected: 3, found };
+        assert_eq!(source(&plan, &narrow, OldImage::Absent), Err(width(2)));
+        assert_eq!(new_id(&plan, &narrow, OldImage::Absent), Err(width(2)));
+        assert_eq!(source(&plan, &wide, OldImage::Full(narrow.row())), Err(width(2)));
+    }
+
+    #[test]
+    fn errors_name_the_column_and_never_the_value() {
+        let mut table = table(&[("id", PgType::Int4), ("n", PgType::Int4)]);
+        table.identity = ReplicaIdentity::Full;
+        let error =
+            source(&plan(&table), &Made::new(&[text("1"), text("12secret")]), OldImage::Absent);
+        assert_eq!(error.unwrap_err().to_string(), "column \"n\": expected a digit at byte 2");
+    }
 }

@@ -35,10 +35,8 @@ pub(super) fn write(
 }
 
 fn skip(text: &[u8], at: usize, mark: &[u8], expected: &'static str) -> Result<usize, Malformed> {
-    match text.get(at..).is_some_and(|rest| rest.starts_with(mark)) {
-        true => Ok(at + mark.len()),
-        false => Err(Malformed::new(at, expected)),
-    }
+    let found = text.get(at..).is_some_and(|rest| rest.starts_with(mark));
+    if found { Ok(at + mark.len()) } else { Err(Malformed::new(at, expected)) }
 }
 
 /// Writes the quoted text at `at` as a string and says where it ends.

@@ -148,6 +148,8 @@ mod tests {
         for (ty, text, offset, expected) in [
             (Date, "", 0, day),
             (Date, "29/02/2024", 0, day),
+            (Date, "024-02-29", 0, day),
+            (Date, "12345678-02-29", 0, day),
             (Date, "2024-2-29", 4, day),
             (Date, "2024-02-29 00:00:00", 10, "the end of the value"),
             (Date, "2024-02-29\"", 10, "the end of the value"),

@@ -239,8 +239,7 @@ struct Settings {
 impl Settings {
     fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let pairs = if url::is_url(text) { url::parse(text)? } else { key_value::parse(text)? };
-        let mut settings =
-            Settings { values: Vec::new(), password_from: PasswordSource::ConnInfo };
+        let mut settings = Settings { values: Vec::new(), password_from: PasswordSource::ConnInfo };
         for (name, value) in pairs {
             let Some((known, _)) = PARAMETERS.iter().find(|(known, _)| *known == name) else {
                 return Err(Error::settings(format!(
@@ -277,7 +276,9 @@ impl Settings {
         let user = match self.get("user") {
             Some(user) => user.to_owned(),
             None => system_user().ok_or_else(|| {
-                Error::settings("no user given (user=…, PGUSER), and the system's could not be found")
+                Error::settings(
+                    "no user given (user=…, PGUSER), and the system's could not be found",
+                )
             })?,
         };
         let (sslmode, sslrootcert) = self.ssl()?;
@@ -292,7 +293,9 @@ impl Settings {
                 None | Some("prefer") => ChannelBinding::Prefer,
                 Some("disable") => ChannelBinding::Disable,
                 Some("require") => ChannelBinding::Require,
-                Some(other) => return Err(bad("channel_binding", other, "disable, prefer, require")),
+                Some(other) => {
+                    return Err(bad("channel_binding", other, "disable, prefer, require"));
+                }
             },
             application_name: self.get("application_name").unwrap_or("wal2es").to_owned(),
             connect_timeout: self.connect_timeout()?,
@@ -383,9 +386,9 @@ impl Settings {
             let port = port(i)?;
             let addr = match addrs.get(i).copied().unwrap_or_default() {
                 "" => None,
-                text => Some(
-                    text.parse().map_err(|_| bad("hostaddr", text, "a numeric IP address"))?,
-                ),
+                text => {
+                    Some(text.parse().map_err(|_| bad("hostaddr", text, "a numeric IP address"))?)
+                }
             };
             match names.get(i).copied().unwrap_or_default() {
                 "" if addr.is_none() => hosts.extend(SOCKET_DIRECTORIES.map(|directory| Host {

@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn escapes() {
         assert_eq!(find(r"db\:1:5432:shop:a\\b:p\:w\\x").as_deref(), Some(r"p:w\x"));
-        assert_eq!(find("*:*:*:*:with:colon and space \r\n").as_deref(), Some("with:colon and space "));
+        assert_eq!(
+            find("*:*:*:*:with:colon and space \r\n").as_deref(),
+            Some("with:colon and space ")
+        );
         assert_eq!(find(r"\*:*:*:*:an escaped star is no wildcard").as_deref(), None);
     }
 
@@ -107,12 +110,15 @@ mod tests {
 
     #[test]
     fn a_file_that_others_may_read_is_not_used() {
-        let directory = std::env::temp_dir().join(format!("wal2es-passfile-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("wal2es-passfile-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("pgpass");
         fs::write(&path, "*:*:*:*:secret\n").unwrap();
         let asked = Asked { host: "h", port: "1", dbname: "d", user: "u" };
-        for (mode, expected) in [(0o600, Some("secret")), (0o640, None), (0o604, None), (0o400, Some("secret"))] {
+        for (mode, expected) in
+            [(0o600, Some("secret")), (0o640, None), (0o604, None), (0o400, Some("secret"))]
+        {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(look_up(&path, &asked).as_deref(), expected, "{mode:o}");
         }

@@ -24,7 +24,10 @@ impl Chunk {
 
     /// The messages, in order. It ends after the first error.
     pub fn messages(&self) -> Messages<'_> {
-        Messages { bodies: Bodies::new(&self.frames), end: self.position + self.frames.len() as u64 }
+        Messages {
+            bodies: Bodies::new(&self.frames),
+            end: self.position + self.frames.len() as u64,
+        }
     }
 
     /// Bytes on the wire.

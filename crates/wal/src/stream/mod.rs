@@ -19,6 +19,8 @@ mod chunk;
 mod pump;
 mod queue;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -47,6 +47,8 @@ pub struct Pump {
     status_interval: Duration,
     /// When a status update is due at the latest.
     status_due: Instant,
+    /// The confirmed position rose, and the update that tells it is due within [`COALESCE`].
+    news: bool,
     last_status: Instant,
     patience: Option<Duration>,
     last_heard: Instant,
@@ -74,7 +76,8 @@ impl Pump {
     ) -> Self {
         wire.pace_reads(true);
         let patience = Some(wal_sender_timeout).filter(|timeout| !timeout.is_zero());
-        let status_interval = patience.map_or(STATUS_INTERVAL, |timeout| STATUS_INTERVAL.min(timeout / 3));
+        let status_interval =
+            patience.map_or(STATUS_INTERVAL, |timeout| STATUS_INTERVAL.min(timeout / 3));
         let now = Instant::now();
         let status = Status::new(*confirmed.borrow());
         Pump {
@@ -85,6 +88,7 @@ impl Pump {
             unconfirmable: false,
             status_interval,
             status_due: now,
+            news: false,
             last_status: now,
             patience,
             last_heard: now,
@@ -126,7 +130,7 @@ impl Pump {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Event::Shutdown,
-            changed = self.confirmed.changed(), if !self.unconfirmable => {
+            changed = self.confirmed.changed(), if !self.unconfirmable && !self.news => {
                 if changed.is_ok() { Event::Confirmed } else { Event::Gone }
             }
             () = sleep_until(clock) => Event::Clock,
@@ -172,6 +176,7 @@ impl Pump {
     fn note_confirmed(&mut self) {
         let position = *self.confirmed.borrow_and_update();
         if self.status.confirmed(position) {
+            self.news = true;
             self.status_due = self.status_due.min(self.last_status + COALESCE);
         }
     }
@@ -205,11 +210,10 @@ impl Pump {
 
     async fn send_status(&mut self, ask: bool) -> Result<()> {
         self.note_confirmed();
+        self.news = false;
         self.status.put(self.wire.output(), ask);
         let limit = self.patience.unwrap_or(Duration::from_secs(60));
-        timeout(limit, self.wire.flush())
-            .await
-            .unwrap_or(Err(Error::Silent { after: limit }))?;
+        timeout(limit, self.wire.flush()).await.unwrap_or(Err(Error::Silent { after: limit }))?;
         self.last_status = Instant::now();
         self.status_due = self.last_status + self.status_interval;
         Ok(())
@@ -219,7 +223,7 @@ impl Pump {
     async fn control(&mut self) -> Result<()> {
         match self.wire.one_message().await? {
             None | Some(Backend::ParameterStatus(_) | Backend::NotificationResponse(_)) => Ok(()),
-            Some(Backend::ErrorResponse(body)) => Err(server_error(&body, "replication stream", "")),
+            Some(Backend::ErrorResponse(body)) => Err(server_error(&body, "replication stream")),
             Some(Backend::CopyDone | Backend::CommandComplete(_) | Backend::ReadyForQuery(_)) => {
                 Err(Error::Closed { what: "replication stream" })
             }

@@ -57,7 +57,8 @@ fn pss_hash(signature: &AlgorithmIdentifierOwned) -> Option<&'static Algorithm> 
     if reader.is_finished() {
         return Some(&SHA256);
     }
-    let hash = ContextSpecific::<AlgorithmIdentifierOwned>::decode_explicit(&mut reader, TagNumber::N0);
+    let hash =
+        ContextSpecific::<AlgorithmIdentifierOwned>::decode_explicit(&mut reader, TagNumber::N0);
     match hash.ok()? {
         Some(hash) => by_oid(&hash.value.oid),
         None => Some(&SHA256),

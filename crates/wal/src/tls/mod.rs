@@ -46,15 +46,16 @@ pub(crate) async fn secure(stream: TcpStream, info: &ConnInfo, host: &Host) -> R
         return Ok(Transport::Tcp(stream));
     }
     let config = config(info)?;
-    let (offered, stream) = request(stream).await.map_err(|source| Error::Connect {
-        to: host.to_string(),
-        source,
-    })?;
+    let (offered, stream) =
+        request(stream).await.map_err(|source| Error::Connect { to: host.to_string(), source })?;
     match offered {
         b'S' => handshake(stream, config, host).await,
         b'N' if info.sslmode == SslMode::Prefer => {
-            tracing::debug!(%host, "the server has no TLS; going on without (sslmode=prefer)");
-            Ok(Transport::Tcp(stream))
+            let plain = Transport::Tcp(stream);
+            if !plain.is_private() {
+                tracing::warn!(%host, "the server has no TLS; going on without (sslmode=prefer)");
+            }
+            Ok(plain)
         }
         b'N' => Err(Error::Tls {
             to: host.to_string(),
@@ -62,10 +63,16 @@ pub(crate) async fn secure(stream: TcpStream, info: &ConnInfo, host: &Host) -> R
                 .to_owned(),
             settings: true,
         }),
-        other => Err(Error::protocol(
-            0,
-            format!("answer 0x{other:02x} to SSLRequest; expected S or N: is {host} a Postgres?"),
-        )),
+        // An error; its text came over an open network before any proof of who sent it, and is not read.
+        b'E' => Err(Error::Connect {
+            to: host.to_string(),
+            source: std::io::Error::other("the server answered the request for TLS with an error"),
+        }),
+        other => Err(Error::Tls {
+            to: host.to_string(),
+            what: format!("the answer to the request for it was 0x{other:02x}: is there a Postgres at this address?"),
+            settings: true,
+        }),
     }
 }
 
@@ -93,15 +100,20 @@ fn server_name(host: &Host) -> Result<ServerName<'static>> {
     }
     // A trailing dot only says that the name is complete.
     let name = host.name.strip_suffix('.').unwrap_or(&host.name);
-    ServerName::try_from(name.to_owned())
-        .map_err(|_| Error::settings(format!("host {name:?} is neither a DNS name nor an IP address")))
+    ServerName::try_from(name.to_owned()).map_err(|_| {
+        Error::settings(format!("host {name:?} is neither a DNS name nor an IP address"))
+    })
 }
 
 fn handshake_error(error: &std::io::Error, host: &Host) -> Error {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let (what, settings) = match tls {
         Some(error @ rustls::Error::InvalidCertificate(reason)) => {
-            (format!("{error}{}", verify::advice(reason)), true)
+            let told = match reason {
+                rustls::CertificateError::Other(inner) => format!("invalid peer certificate: {inner}"),
+                _ => error.to_string(),
+            };
+            (format!("{told}{}", verify::advice(reason)), true)
         }
         Some(error @ rustls::Error::AlertReceived(_)) => {
             (format!("the server broke the handshake off: {error}"), true)

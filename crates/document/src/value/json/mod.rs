@@ -12,7 +12,8 @@ use crate::escape::{find_special, utf8};
 use crate::value::number;
 use keys::Key;
 
-/// Objects and arrays within each other; what the JSON parser of the search servers takes as well.
+/// Objects and arrays within each other. The search servers' own parsers stop there, the document around the value
+/// counted in; OpenSearch refuses arrays from 21 deep (`index.mapping.depth.limit`).
 const MAX_DEPTH: usize = 1000;
 
 /// Keys that are kept room for between rows.
@@ -65,10 +66,9 @@ impl Reader<'_> {
                 self.skip_space();
                 let Some(&open) = self.stack.open.last() else {
                     self.copy();
-                    return if self.peek().is_none() {
-                        Ok(())
-                    } else {
-                        self.fail("the end of the JSON value")
+                    return match self.peek() {
+                        None => Ok(()),
+                        Some(_) => self.fail("the end of the JSON value"),
                     };
                 };
                 match (open, self.peek()) {
@@ -130,11 +130,9 @@ impl Reader<'_> {
 
     fn close(&mut self) {
         if let Some(Open::Object { first_key, ascending }) = self.stack.open.pop() {
-            let keys = &mut self.stack.keys[first_key..];
-            if !ascending && keys::mark_superseded(self.text, keys) {
-                self.out.extend_from_slice(&self.text.as_bytes()[self.kept..self.at]);
-                self.kept = self.at;
-                keys::remove_superseded(keys, self.out);
+            if !ascending && keys::mark_superseded(self.text, &mut self.stack.keys[first_key..]) {
+                self.copy();
+                keys::remove_superseded(&self.stack.keys[first_key..], self.out);
             }
             self.stack.keys.truncate(first_key);
         }
@@ -186,15 +184,10 @@ impl Reader<'_> {
     }
 
     fn word(&mut self, word: &'static str) -> Result<(), Malformed> {
-        match self
-            .text
-            .as_bytes()
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
-        {
-            true => self.at += word.len(),
-            false => return self.fail(word),
+        if !self.text[self.at..].starts_with(word) {
+            return self.fail(word);
         }
+        self.at += word.len();
         Ok(())
     }
 
@@ -280,6 +273,24 @@ mod tests {
             (r#"{ "a":1 , "a" : 2 , "a" : { } }"#, r#"{"a":{}}"#),
         ] {
             assert_eq!(written(&Json, text.as_bytes()).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn every_escape_is_the_character_it_stands_for() {
+        for (short, long) in [
+            ("\\b", "\\u0008"),
+            ("\\t", "\\u0009"),
+            ("\\n", "\\u000a"),
+            ("\\f", "\\u000c"),
+            ("\\r", "\\u000d"),
+            ("\\\"", "\\u0022"),
+            ("\\/", "\\u002F"),
+            ("\\\\", "\\u005c"),
+            ("\\ud83d\\u00e9", "\\uD83Dé"),
+        ] {
+            let text = format!(r#"{{"{short}":1,"{long}":2}}"#);
+            assert_eq!(written(&Json, text.as_bytes()), Ok(format!(r#"{{"{long}":2}}"#)));
         }
     }
 

@@ -1,0 +1,100 @@
+//! What is typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use change::Lsn;
+use clap::{Parser, Subcommand};
+
+use crate::log::LogFormat;
+
+/// Keeps Elasticsearch and OpenSearch indices equal to Postgres tables, by logical replication.
+#[derive(Parser, Debug)]
+#[command(name = "wal2es", version, about, max_term_width = 100)]
+pub struct Args {
+    /// The configuration file.
+    #[arg(long, global = true, env = "WAL2ES_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// URL or key=value string of the Postgres; with --target and --table no file is needed.
+    #[arg(long, global = true, value_name = "URL")]
+    pub source: Option<String>,
+    /// URL of the search server; may be given again for more nodes of the same cluster.
+    #[arg(long, global = true, value_name = "URL")]
+    pub target: Vec<String>,
+    /// A table, `schema.name`; may be given again.
+    #[arg(long = "table", global = true, value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Answers as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// More log; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How the log on stderr looks.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make publication and slot.
+    Setup {
+        /// Only print the SQL.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Copy what is missing, then stream until stopped.
+    Run {
+        /// End with exit code 0 when everything committed before the call is searchable.
+        #[arg(long)]
+        until_caught_up: bool,
+        /// Make publication and slot if they are missing.
+        #[arg(long)]
+        setup: bool,
+    },
+    /// State, lag, indices.
+    Status,
+    /// Wait until everything up to a position is searchable.
+    Wait {
+        /// The position; the server's current one if left out.
+        lsn: Option<Lsn>,
+        /// Wait for a transaction by its pg_current_xact_id() instead.
+        #[arg(long, conflicts_with = "lsn", value_name = "N")]
+        xid: Option<u64>,
+        /// Give up after this time, with exit code 1.
+        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+    },
+    /// Remove slot, publication and state.
+    Teardown {
+        /// Remove the indices too.
+        #[arg(long)]
+        indices: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        let args = Args::parse_from(["wal2es", "--json", "wait", "0/16", "--timeout", "2s"]);
+        assert!(args.json);
+        let Command::Wait { lsn, timeout, .. } = args.command else { panic!() };
+        assert_eq!((lsn, timeout), (Some(Lsn::new(0x16)), Duration::from_secs(2)));
+        let args = Args::parse_from(["wal2es", "run", "--table", "a", "--table", "b"]);
+        assert_eq!(args.tables, ["a", "b"]);
+    }
+}

@@ -1,0 +1,75 @@
+//! The commands, one file each.
+
+mod run;
+mod setup;
+mod status;
+mod teardown;
+mod wait;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use apply::{State, Store, Target};
+use serde_json::Value;
+use wal::System;
+
+use crate::args::{Args, Command};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::source::Source;
+
+/// Does what was typed.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
+    let config = Config::load(&args)?;
+    let json = args.json;
+    // Without a file nobody has run `setup`.
+    let fileless = args.source.is_some() && args.config.is_none();
+    match args.command {
+        Command::Setup { print } => setup::perform(&config, print).await,
+        Command::Run { until_caught_up, setup } => {
+            if setup || fileless {
+                setup::ensure(&config).await?;
+            }
+            run::perform(config, until_caught_up, json).await
+        }
+        Command::Status => status::perform(&config, json).await,
+        Command::Wait { lsn, xid, timeout } => {
+            wait::perform(&config, lsn, xid, timeout, json).await
+        }
+        Command::Teardown { indices } => teardown::perform(&config, indices, json).await,
+    }
+}
+
+/// Prints an answer on stdout: JSON for machines, else text for people.
+#[expect(clippy::print_stdout, reason = "stdout carries the answer")]
+fn answer(json: bool, value: &Value, text: impl FnOnce() -> String) {
+    if json {
+        println!("{value}");
+    } else {
+        println!("{}", text());
+    }
+}
+
+/// The state document that belongs to the configuration, with what it takes to get at it.
+struct Installation {
+    source: Source,
+    system: System,
+    target: Arc<Target>,
+    store: Store,
+    state: Option<State>,
+}
+
+impl Installation {
+    async fn find(config: &Config) -> Result<Self, Failure> {
+        let source = Source::connect(config).await?;
+        let system = source.identify().await?;
+        let target = Arc::new(Target::connect(&config.target()).await?);
+        let mut store =
+            Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);
+        let state = store.load().await?;
+        Ok(Installation { source, system, target, store, state })
+    }
+}

@@ -1,0 +1,53 @@
+//! `wal2es run`.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::answer;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::run::{self, Options};
+
+pub(super) async fn perform(
+    config: Config,
+    until_caught_up: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let options = Options { until_caught_up };
+    // The start, before there is a stream to drain, is simply left when told to stop.
+    let visible = run::run(config, options, stop).await?;
+    if until_caught_up {
+        answer(json, &json!({"visible_lsn": visible.to_string()}), || {
+            format!("caught up: everything up to {visible} is searchable")
+        });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT stop in order; a second one at once.
+fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
+    let failed = |error| Failure::retry(format!("signals can't be caught: {error}"), "report this");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        for second in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if second {
+                std::process::exit(1);
+            }
+            info!("told to stop: finishing what is in flight (once more to stop at once)");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! `wal2es setup`: publication and slot.
+
+use std::process::ExitCode;
+
+use change::TableName;
+use serde_json::json;
+
+use super::answer;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::source::Source;
+
+/// Makes them, or prints the SQL.
+pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Failure> {
+    if print {
+        let sql = script(config);
+        answer(false, &json!(sql), || sql.clone());
+        return Ok(ExitCode::SUCCESS);
+    }
+    ensure(config).await?;
+    let (slot, publication) = (&config.source.slot, &config.source.publication);
+    answer(false, &json!(null), || {
+        format!("publication {publication} and slot {slot} are there; next: wal2es run")
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes what is missing.
+pub(super) async fn ensure(config: &Config) -> Result<(), Failure> {
+    let source = Source::connect(config).await?;
+    // The right to replicate is asked for before anything is made.
+    source.identify().await?;
+    let name = &config.source.publication;
+    let slot = source.slot(&config.source.slot).await?;
+    if snapshot::catalog::publication(&source.client, name).await?.is_none() {
+        let tables = configured_tables(config)?;
+        let tables = checked(&source, &tables).await?;
+        let sql = create_publication(name, &tables);
+        source.client.batch_execute(&sql).await.map_err(|error| not_allowed(error, &sql))?;
+        tracing::info!(publication = %name, "made the publication");
+    }
+    if slot.is_none() {
+        let sql = create_slot(&config.source.slot);
+        source.client.batch_execute(&sql).await.map_err(|error| not_allowed(error, &sql))?;
+        tracing::info!(slot = %config.source.slot, "made the slot");
+    } else {
+        source.usable_slot(config).await?;
+    }
+    Ok(())
+}
+
+fn configured_tables(config: &Config) -> Result<Vec<String>, Failure> {
+    match &config.indexes {
+        Some(indexes) => Ok(indexes.iter().map(|index| index.table.to_string()).collect()),
+        None => Err(Failure::config(
+            format!(
+                "there is no publication {}, and no tables are named to make it of",
+                config.source.publication
+            ),
+            "name the tables under `indexes` or with --table, or make the publication yourself",
+        )),
+    }
+}
+
+/// The tables by their true names. Each must be one that can be published without breaking its writers: Postgres refuses
+/// updates and deletes on a published table whose rows it can't identify.
+async fn checked(source: &Source, tables: &[String]) -> Result<Vec<TableName>, Failure> {
+    const QUERY: &str = "
+        SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
+               c.relreplident = 'f' OR EXISTS (
+                   SELECT FROM pg_catalog.pg_index i
+                    WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+                      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
+                          ELSE false END)
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relname = $2";
+    let mut checked = Vec::new();
+    for text in tables {
+        let wanted = parse_name(text);
+        let row = source.client.query_opt(QUERY, &[&wanted.schema, &wanted.name]).await?;
+        let Some(row) = row else {
+            return Err(Failure::config(
+                format!("there is no table {wanted} in the database {}", source.info.dbname),
+                "write it as schema.name, as the catalog has it",
+            ));
+        };
+        let (kind, persistence): (&str, &str) = (row.get(2), row.get(3));
+        let what = match (kind, persistence) {
+            ("r" | "p", "p") => None,
+            ("r" | "p", "u") => Some("an unlogged table"),
+            ("r" | "p", _) => Some("a temporary table"),
+            ("v", _) => Some("a view"),
+            ("m", _) => Some("a materialized view"),
+            ("f", _) => Some("a foreign table"),
+            _ => Some("no table"),
+        };
+        if let Some(what) = what {
+            return Err(Failure::config(
+                format!("{wanted} is {what}, which logical replication does not carry"),
+                "name ordinary or partitioned tables",
+            ));
+        }
+        if !row.get::<_, bool>(4) {
+            return Err(Failure::config(
+                format!(
+                    "{wanted} has no usable key: published like this, Postgres would refuse updates and deletes on it"
+                ),
+                format!(
+                    "ALTER TABLE {0} ADD PRIMARY KEY (…); or ALTER TABLE {0} REPLICA IDENTITY FULL, with `id` in the \
+                     configuration",
+                    wanted.quoted()
+                ),
+            ));
+        }
+        checked.push(wanted);
+    }
+    Ok(checked)
+}
+
+/// `schema.name`, each part quoted or as it is in the catalog; a name alone is in `public`.
+fn parse_name(text: &str) -> TableName {
+    let (first, rest) = part(text);
+    match rest.strip_prefix('.') {
+        Some(rest) => TableName::new(first, part(rest).0),
+        None => TableName::new("public", first),
+    }
+}
+
+/// One part of a name and what follows it. Without quotes it ends at the first dot.
+fn part(text: &str) -> (String, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find('.').unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        return (name.to_owned(), rest);
+    };
+    let mut name = String::new();
+    let mut rest = quoted;
+    while let Some((before, after)) = rest.split_once('"') {
+        name.push_str(before);
+        match after.strip_prefix('"') {
+            Some(after) => {
+                name.push('"');
+                rest = after;
+            }
+            None => return (name, after),
+        }
+    }
+    (text.to_owned(), "")
+}
+
+fn create_publication(name: &str, tables: &[TableName]) -> String {
+    let tables: Vec<_> = tables.iter().map(TableName::quoted).collect();
+    format!(
+        "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
+        wal::identifier(name),
+        tables.join(", ")
+    )
+}
+
+fn create_slot(name: &str) -> String {
+    format!(
+        "SELECT pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')",
+        wal::literal(name)
+    )
+}
+
+fn not_allowed(error: tokio_postgres::Error, sql: &str) -> Failure {
+    let denied = error.as_db_error().is_some_and(|db| db.code().code() == "42501");
+    if denied {
+        return Failure::config(
+            format!(
+                "{}: the role may not do it: {error}",
+                sql.split(" FOR ").next().unwrap_or(sql)
+            ),
+            "have the SQL run by the owner of the tables: `wal2es setup --print`, or scripts/setup.sql",
+        );
+    }
+    error.into()
+}
+
+/// The SQL for an administrator.
+fn script(config: &Config) -> String {
+    let tables: Vec<TableName> =
+        config.indexes.iter().flatten().map(|index| parse_name(&index.table)).collect();
+    let publication = match tables.is_empty() {
+        true => format!(
+            "CREATE PUBLICATION {} FOR TABLE … WITH (publish_via_partition_root = true)",
+            wal::identifier(&config.source.publication)
+        ),
+        false => create_publication(&config.source.publication, &tables),
+    };
+    format!(
+        "-- As the owner of the tables, with CREATE on the database:\n{publication};\n\n\
+         -- As a role with REPLICATION, in the same database:\n{};\n\n\
+         -- What the role of the connector needs (name it as in source.url):\n\
+         -- CREATE ROLE wal2es LOGIN REPLICATION;\n\
+         -- GRANT USAGE ON SCHEMA … TO wal2es; GRANT SELECT ON … TO wal2es;",
+        create_slot(&config.source.slot)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_tables() {
+        let name = |text| {
+            let name = parse_name(text);
+            (name.schema, name.name)
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(name("place"), pair("public", "place"));
+        assert_eq!(name("geo.Place"), pair("geo", "Place"));
+        assert_eq!(name(r#""My.Geo"."a""b""#), pair("My.Geo", "a\"b"));
+        assert_eq!(name(r#"geo."x.y""#), pair("geo", "x.y"));
+    }
+
+    #[test]
+    fn sql_is_quoted() {
+        let sql = create_publication("p\"q", &[TableName::new("s", "t\"u")]);
+        assert_eq!(
+            sql,
+            r#"CREATE PUBLICATION "p""q" FOR TABLE "s"."t""u" WITH (publish_via_partition_root = true)"#
+        );
+    }
+}

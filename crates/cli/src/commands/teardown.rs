@@ -1,0 +1,87 @@
+//! `wal2es teardown`: removes what wal2es has made.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::{Installation, answer};
+use crate::config::Config;
+use crate::failure::Failure;
+
+pub(super) async fn perform(
+    config: &Config,
+    with_indices: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let mut found = Installation::find(config).await?;
+    let (slot, publication) = (&config.source.slot, &config.source.publication);
+    let client = &found.source.client;
+    let has_slot = match found.source.slot(slot).await? {
+        Some(used) if used.active_pid.is_some() => {
+            return Err(Failure::retry(
+                format!(
+                    "the slot {slot} is in use by process {} of Postgres",
+                    used.active_pid.unwrap_or(0)
+                ),
+                "stop `wal2es run` first",
+            ));
+        }
+        other => other.is_some(),
+    };
+    let has_publication = snapshot::catalog::publication(client, publication).await?.is_some();
+    let indexes = found.state.as_ref().map(|state| state.indexes.clone()).unwrap_or_default();
+    let mut names: Vec<String> = indexes
+        .iter()
+        .flat_map(|index| index.shown.iter().chain(&index.retired).chain([&index.index]))
+        .cloned()
+        .collect();
+    names.sort();
+    names.dedup();
+
+    let mut removed = Vec::new();
+    if has_slot {
+        removed.push(format!("slot {slot}"));
+    }
+    if has_publication {
+        removed.push(format!("publication {publication}"));
+    }
+    if found.state.is_some() {
+        removed.push("state document".to_owned());
+    }
+    if with_indices {
+        removed.extend(names.iter().map(|name| format!("index {name}")));
+    }
+    let kept = if with_indices { Vec::new() } else { names.clone() };
+    tracing::info!(
+        "removing: {}",
+        if removed.is_empty() { "nothing".to_owned() } else { removed.join(", ") }
+    );
+
+    if has_slot {
+        client.execute("SELECT pg_catalog.pg_drop_replication_slot($1)", &[&slot.as_str()]).await?;
+    }
+    if has_publication {
+        let sql = format!("DROP PUBLICATION {}", wal::identifier(publication));
+        client.batch_execute(&sql).await?;
+    }
+    for name in &names {
+        if with_indices {
+            found.target.delete_index(name).await?;
+        } else {
+            // Left to others, the index refreshes itself again.
+            found.target.put_settings(name, &json!({"index.refresh_interval": null})).await?;
+        }
+    }
+    found.store.delete().await?;
+    answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {
+        [] => format!("removed {}", join(&removed)),
+        kept => {
+            format!("removed {}; kept {} (--indices removes them)", join(&removed), kept.join(", "))
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn join(removed: &[String]) -> String {
+    if removed.is_empty() { "nothing".to_owned() } else { removed.join(", ") }
+}

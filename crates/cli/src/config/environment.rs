@@ -1,0 +1,61 @@
+//! Environment variables that override the file: `WAL2ES_` and the path of the key, in capitals.
+
+use super::interpolate::{Text, Texts};
+use super::{Config, SecretText, units};
+use crate::failure::Failure;
+
+pub(super) fn overlay(
+    config: &mut Config,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<(), Failure> {
+    let text = |name: &str| env(name).map(|value| Text::from(value.as_str()));
+    let (source, target) = (&mut config.source, &mut config.target);
+    if let Some(url) = text("WAL2ES_SOURCE_URL") {
+        source.url = Some(url);
+    }
+    for (name, field) in [
+        ("WAL2ES_SOURCE_SLOT", &mut source.slot),
+        ("WAL2ES_SOURCE_PUBLICATION", &mut source.publication),
+        ("WAL2ES_SOURCE_PLUGIN", &mut source.plugin),
+        ("WAL2ES_SOURCE_CAPTURE", &mut source.capture),
+    ] {
+        if let Some(value) = text(name) {
+            *field = value;
+        }
+    }
+    if let Some(urls) = env("WAL2ES_TARGET_URL") {
+        target.url = Texts::from(urls.split(',').map(str::to_owned).collect::<Vec<_>>());
+    }
+    for (name, field) in [
+        ("WAL2ES_TARGET_USERNAME", &mut target.username),
+        ("WAL2ES_TARGET_CA_FILE", &mut target.ca_file),
+    ] {
+        if let Some(value) = text(name) {
+            *field = Some(value);
+        }
+    }
+    for (name, field) in [
+        ("WAL2ES_TARGET_PASSWORD", &mut target.password),
+        ("WAL2ES_TARGET_API_KEY", &mut target.api_key),
+    ] {
+        if let Some(value) = text(name) {
+            *field = Some(SecretText(value));
+        }
+    }
+    let bad = |name: &str, why: String| Failure::config(format!("{name}: {why}"), "correct it");
+    let pipeline = &mut config.pipeline;
+    if let Some(value) = env("WAL2ES_PIPELINE_BATCH_BYTES") {
+        pipeline.batch_bytes =
+            units::parse_size(&value).map_err(|why| bad("WAL2ES_PIPELINE_BATCH_BYTES", why))?;
+    }
+    if let Some(value) = env("WAL2ES_PIPELINE_BATCH_ROWS") {
+        pipeline.batch_rows = value
+            .parse()
+            .map_err(|_| bad("WAL2ES_PIPELINE_BATCH_ROWS", format!("{value:?} is no number")))?;
+    }
+    if let Some(value) = env("WAL2ES_PIPELINE_REFRESH") {
+        pipeline.refresh =
+            units::parse_duration(&value).map_err(|why| bad("WAL2ES_PIPELINE_REFRESH", why))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! `wal2es.yml`: read, completed from the environment and the command line, checked.
+//!
+//! The structs are the reference: a key that is not a field here is an error with its place and the nearest known key.
+//! Keys that are announced but not built yet say so.
+
+mod environment;
+mod error;
+mod interpolate;
+mod units;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apply::{Credentials, Secret, TargetConfig};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::args::Args;
+use crate::failure::Failure;
+use interpolate::{Text, Texts};
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the rows are.
+    pub source: Source,
+    /// Where the documents go.
+    pub target: Target,
+    /// The indices; left out: every table of the publication, under its own name.
+    pub indexes: Option<Vec<Index>>,
+    /// How fast and how large.
+    pub pipeline: Pipeline,
+}
+
+/// Where the rows are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// libpq URL or key=value string.
+    pub url: Option<Text>,
+    /// The replication slot.
+    pub slot: Text,
+    /// The publication.
+    pub publication: Text,
+    /// The output plugin: `pgoutput`.
+    pub plugin: Text,
+    /// How changes are captured: `slot`.
+    pub capture: Text,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source {
+            url: None,
+            slot: Text::from("wal2es"),
+            publication: Text::from("wal2es"),
+            plugin: Text::from("pgoutput"),
+            capture: Text::from("slot"),
+        }
+    }
+}
+
+/// Where the documents go.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Target {
+    /// Nodes of one cluster.
+    pub url: Texts,
+    /// The user for basic authentication.
+    pub username: Option<Text>,
+    /// Its password.
+    pub password: Option<SecretText>,
+    /// An API key in its encoded form, instead of user and password.
+    pub api_key: Option<SecretText>,
+    /// PEM file with the certificate authority; left out: those of the machine.
+    pub ca_file: Option<Text>,
+}
+
+/// A text that never prints itself.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(Text);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// One index.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// The alias that readers search; left out: the table's name, with the schema in front outside of `public`.
+    pub name: Option<Text>,
+    /// `schema.name`, or a name in `public`.
+    pub table: Text,
+    /// The columns to take.
+    pub columns: Option<Texts>,
+    /// The columns to leave out.
+    #[serde(default)]
+    pub exclude: Texts,
+    /// The columns that the document's id is made of; left out: the primary key.
+    pub id: Option<Texts>,
+    /// Settings of the index, such as `number_of_replicas`.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+}
+
+/// How fast and how large.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pipeline {
+    /// A request is full at this size.
+    #[serde(deserialize_with = "units::size")]
+    pub batch_bytes: usize,
+    /// A request is full with this many operations.
+    pub batch_rows: usize,
+    /// The longest time between two refreshes under load.
+    #[serde(deserialize_with = "units::duration")]
+    pub refresh: Duration,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Pipeline { batch_bytes: 5 << 20, batch_rows: 10_000, refresh: Duration::from_secs(1) }
+    }
+}
+
+const DEFAULT_FILE: &str = "wal2es.yml";
+
+impl Config {
+    /// Reads the file that `args` name, or the default one, and lays environment and arguments over it.
+    ///
+    /// # Errors
+    /// The file can't be read, is no YAML, or asks for something that is not there.
+    pub fn load(args: &Args) -> Result<Config, Failure> {
+        let mut config = match (&args.config, Path::new(DEFAULT_FILE)) {
+            (Some(path), _) => Config::read(path)?,
+            (None, default) if default.exists() && args.source.is_none() => Config::read(default)?,
+            _ => Config::default(),
+        };
+        environment::overlay(&mut config, |name| std::env::var(name).ok())?;
+        if let Some(source) = &args.source {
+            config.source.url = Some(Text::from(source.as_str()));
+        }
+        if !args.target.is_empty() {
+            config.target.url = Texts::from(args.target.clone());
+        }
+        if !args.tables.is_empty() {
+            let of = |table: &String| Index::of_table(table);
+            config.indexes = Some(args.tables.iter().map(of).collect());
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Config, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::config(
+                format!("{}: {error}", path.display()),
+                "name the configuration with --config FILE or WAL2ES_CONFIG",
+            )
+        })?;
+        Config::parse(&text).map_err(|(message, remedy)| {
+            Failure::config(format!("{}{message}", path.display()), remedy)
+        })
+    }
+
+    /// The text of a file. An error begins with its place, `:line:column: `.
+    fn parse(text: &str) -> Result<Config, (String, String)> {
+        if text.trim().is_empty() {
+            return Ok(Config::default());
+        }
+        serde_saphyr::from_str(text).map_err(|error| error::explain(&error))
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.target.url.is_empty() {
+            return Err(Failure::config(
+                "no search server is named",
+                "set target.url in wal2es.yml, WAL2ES_TARGET_URL, or --target URL",
+            ));
+        }
+        for (key, value, only) in [
+            ("source.plugin", &self.source.plugin, "pgoutput"),
+            ("source.capture", &self.source.capture, "slot"),
+        ] {
+            if value.as_str() != only {
+                return Err(Failure::config(
+                    format!("{key}: {value} is not supported yet"),
+                    format!("use {key}: {only}"),
+                ));
+            }
+        }
+        wal::slot_name(&self.source.slot)?;
+        let both = self.target.username.is_some() != self.target.password.is_some();
+        if both {
+            return Err(Failure::config(
+                "target.username and target.password belong together",
+                "set both, or target.api_key",
+            ));
+        }
+        if self.target.api_key.is_some() && self.target.username.is_some() {
+            return Err(Failure::config(
+                "target.api_key and target.username exclude each other",
+                "set one of them",
+            ));
+        }
+        if self.pipeline.batch_rows == 0 || self.pipeline.batch_bytes == 0 {
+            return Err(Failure::config(
+                "pipeline.batch_rows and pipeline.batch_bytes must be at least 1",
+                "leave them out for the defaults, 10000 and 5MiB",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How to reach the source.
+    ///
+    /// # Errors
+    /// See [`wal::ConnInfo::from_process`].
+    pub fn conn_info(&self) -> Result<wal::ConnInfo, Failure> {
+        // Without a URL libpq's own variables say where: PGHOST and the others.
+        let url = self.source.url.as_deref().unwrap_or_default();
+        Ok(wal::ConnInfo::from_process(url)?)
+    }
+
+    /// How to reach the target.
+    pub fn target(&self) -> TargetConfig {
+        let target = &self.target;
+        let secret = |text: &SecretText| Secret::new(text.0.as_str());
+        let credentials = match (&target.api_key, &target.username, &target.password) {
+            (Some(key), _, _) => Some(Credentials::ApiKey(secret(key))),
+            (None, Some(username), Some(password)) => Some(Credentials::Basic {
+                username: username.to_string(),
+                password: secret(password),
+            }),
+            _ => None,
+        };
+        TargetConfig {
+            urls: target.url.to_vec(),
+            credentials,
+            ca_file: target.ca_file.as_deref().map(PathBuf::from),
+        }
+    }
+
+    /// When a request is full.
+    pub fn limits(&self) -> apply::Limits {
+        apply::Limits { bytes: self.pipeline.batch_bytes, rows: self.pipeline.batch_rows }
+    }
+}
+
+impl Index {
+    /// A table under its own name, with everything left at its default.
+    pub(crate) fn of_table(table: &str) -> Self {
+        Index {
+            name: None,
+            table: Text::from(table),
+            columns: None,
+            exclude: Texts::default(),
+            id: None,
+            settings: Map::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use super::*;
+
+fn wrong(text: &str) -> (String, String) {
+    Config::parse(text).unwrap_err()
+}
+
+#[test]
+fn a_file_as_the_manual_shows_it() {
+    let config = Config::parse(
+        "source:\n  url: postgres://wal2es@db.example:5432/shop?sslmode=verify-full\n\
+         target:\n  url: [http://a:9200, http://b:9200]\n  username: u\n  password: p\n  ca_file: ca.pem\n\
+         indexes:\n  - name: products\n    table: public.products\n    columns: [id, name]\n    id: [id]\n\
+         \x20   settings: {number_of_replicas: 1}\n\
+         pipeline:\n  batch_bytes: 1MiB\n  batch_rows: 500\n  refresh: 250ms\n",
+    )
+    .unwrap();
+    assert_eq!(config.source.slot.as_str(), "wal2es");
+    assert_eq!(config.target.url.len(), 2);
+    let index = &config.indexes.as_ref().unwrap()[0];
+    assert_eq!(index.columns.as_deref(), Some(&["id".to_owned(), "name".to_owned()][..]));
+    assert_eq!(index.settings["number_of_replicas"], 1);
+    assert_eq!((config.pipeline.batch_bytes, config.pipeline.batch_rows), (1 << 20, 500));
+    assert_eq!(config.pipeline.refresh, Duration::from_millis(250));
+    config.check().unwrap();
+}
+
+#[test]
+fn json_is_yaml_and_an_empty_file_is_all_defaults() {
+    let config = Config::parse(r#"{"target": {"url": "http://localhost:9200"}}"#).unwrap();
+    assert_eq!(&*config.target.url, ["http://localhost:9200"]);
+    assert_eq!(Config::parse("\n").unwrap().pipeline.batch_rows, 10_000);
+}
+
+#[test]
+fn an_unknown_key_has_a_place_and_a_neighbour() {
+    let (message, remedy) = wrong("source:\n  url: x\n  publicaton: y\n");
+    assert_eq!(message, ":3:3: unknown key \"publicaton\"");
+    assert_eq!(remedy, "did you mean \"publication\"?");
+    let (message, remedy) = wrong("sauce: 1\n");
+    assert_eq!(
+        (message.as_str(), remedy.as_str()),
+        (":1:1: unknown key \"sauce\"", "did you mean \"source\"?")
+    );
+    let (_, remedy) = wrong("pipeline: {zzz: 1}\n");
+    assert_eq!(remedy, "known here: batch_bytes, batch_rows, refresh");
+}
+
+#[test]
+fn announced_keys_say_that_they_are_not_there_yet() {
+    let (message, _) = wrong("indexes:\n- table: a\n  routing: tenant\n");
+    assert_eq!(message, ":3:3: routing is not supported yet");
+    let (message, _) = wrong("pipeline: {refresh: index}\n");
+    assert!(message.contains("refresh: index is not supported yet"), "{message}");
+    let config = Config::parse("target: {url: x}\nsource: {plugin: test_decoding}\n").unwrap();
+    assert!(config.check().unwrap_err().to_string().contains("test_decoding is not supported yet"));
+}
+
+#[test]
+fn secrets_do_not_print_themselves() {
+    let config = Config::parse("target: {url: x, username: u, password: hunter2}\n").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!format!("{:?}", config.target()).contains("hunter2"));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let mut config = Config::parse("target: {url: x}\nsource: {slot: a}\n").unwrap();
+    let env = |name: &str| match name {
+        "WAL2ES_SOURCE_SLOT" => Some("b".to_owned()),
+        "WAL2ES_TARGET_URL" => Some("http://y,http://z".to_owned()),
+        "WAL2ES_PIPELINE_REFRESH" => Some("2s".to_owned()),
+        _ => None,
+    };
+    environment::overlay(&mut config, env).unwrap();
+    assert_eq!(config.source.slot.as_str(), "b");
+    assert_eq!(&*config.target.url, ["http://y", "http://z"]);
+    assert_eq!(config.pipeline.refresh, Duration::from_secs(2));
+}

@@ -1,0 +1,163 @@
+//! One place where every error becomes an exit code and the last lines that the user reads: the cause and the remedy.
+
+use std::process::ExitCode;
+
+/// What a supervisor should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Exit code 1: start it again.
+    Retry,
+    /// Exit code 2: usage or configuration.
+    Config,
+    /// Exit code 3: stopped on purpose until a person decides.
+    Stop,
+}
+
+/// The end of a command that did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// What a supervisor should do.
+    pub consequence: Consequence,
+    message: String,
+    remedy: String,
+}
+
+impl Failure {
+    /// It may work later.
+    pub fn retry(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Consequence::Retry, message, remedy)
+    }
+
+    /// Usage or configuration.
+    pub fn config(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Consequence::Config, message, remedy)
+    }
+
+    /// A person has to decide.
+    pub fn stop(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Consequence::Stop, message, remedy)
+    }
+
+    fn new(
+        consequence: Consequence,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Failure { consequence, message: message.into(), remedy: remedy.into() }
+    }
+
+    /// Trying again may help.
+    pub fn is_transient(&self) -> bool {
+        self.consequence == Consequence::Retry
+    }
+
+    /// See [`Consequence`].
+    pub fn exit_code(&self) -> ExitCode {
+        match self.consequence {
+            Consequence::Retry => ExitCode::from(1),
+            Consequence::Config => ExitCode::from(2),
+            Consequence::Stop => ExitCode::from(3),
+        }
+    }
+
+    /// Writes the cause and the remedy to stderr.
+    pub fn report(&self) {
+        eprintln!("wal2es: {}", self.message);
+        if !self.remedy.is_empty() {
+            eprintln!("wal2es: remedy: {}", self.remedy);
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (remedy: {})", self.message, self.remedy)
+    }
+}
+
+impl From<apply::Error> for Failure {
+    fn from(error: apply::Error) -> Self {
+        let consequence = match error.kind() {
+            apply::Kind::Transient => Consequence::Retry,
+            apply::Kind::Config => Consequence::Config,
+            apply::Kind::Stop => Consequence::Stop,
+        };
+        let remedy = error.remedy().unwrap_or_default().to_owned();
+        Failure { consequence, message: error.to_string(), remedy }
+    }
+}
+
+impl From<apply::ApiError> for Failure {
+    fn from(error: apply::ApiError) -> Self {
+        apply::Error::from(error).into()
+    }
+}
+
+impl From<wal::Error> for Failure {
+    fn from(error: wal::Error) -> Self {
+        let (consequence, remedy) = of_source(error.kind(), error.db_error());
+        Failure { consequence, message: error.to_string(), remedy }
+    }
+}
+
+impl From<snapshot::Error> for Failure {
+    fn from(error: snapshot::Error) -> Self {
+        let db = match &error {
+            snapshot::Error::Wal { source, .. } => source.db_error(),
+            _ => None,
+        };
+        let (consequence, remedy) = of_source(error.kind(), db);
+        Failure { consequence, message: error.to_string(), remedy }
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db) => Failure::config(
+                format!("Postgres: {} (SQLSTATE {})", db.message(), db.code().code()),
+                remedy_of(db.code().code()),
+            ),
+            None => Failure::retry(format!("Postgres: {error}"), REACH),
+        }
+    }
+}
+
+const REACH: &str = "check that Postgres runs and that source.url reaches it";
+
+fn of_source(kind: wal::Kind, db: Option<&wal::DbError>) -> (Consequence, String) {
+    let remedy = match db {
+        Some(db) => db.hint.clone().unwrap_or_else(|| remedy_of(&db.code).to_owned()),
+        None => match kind {
+            wal::Kind::Transient => REACH.to_owned(),
+            _ => "check source.url and what belongs to it".to_owned(),
+        },
+    };
+    let consequence = match kind {
+        wal::Kind::Transient => Consequence::Retry,
+        wal::Kind::Config => Consequence::Config,
+        wal::Kind::Definite => Consequence::Stop,
+    };
+    (consequence, remedy)
+}
+
+/// What to do about an [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html).
+fn remedy_of(code: &str) -> &'static str {
+    match code {
+        "28P01" | "28000" => {
+            "check user and password in source.url, PGPASSWORD or the password file, and pg_hba.conf"
+        }
+        "3D000" => "check the database in source.url",
+        "42501" => {
+            "give the role what scripts/setup.sql gives: LOGIN, REPLICATION and SELECT on the published tables"
+        }
+        "53300" => "raise max_connections or max_wal_senders, or end idle connections",
+        "53400" => {
+            "raise max_replication_slots, or drop slots that nobody uses (pg_replication_slots)"
+        }
+        "55006" => "another process uses the slot: stop it, or wait until its connection ends",
+        "42704" => "run `wal2es setup`",
+        "55000" => "set wal_level = logical in postgresql.conf and restart Postgres",
+        _ => "look into the log of Postgres",
+    }
+}

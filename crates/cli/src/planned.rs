@@ -1,0 +1,190 @@
+//! Which index each table feeds: the configuration laid over the catalog.
+
+use std::collections::HashSet;
+
+use apply::{Distribution, IndexPlan};
+use change::Table;
+use document::{Dialect, IndexSpec, Plan};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{Config, Index};
+use crate::failure::Failure;
+
+/// A table and the index that it feeds.
+pub(crate) struct Planned {
+    pub(crate) table: Table,
+    pub(crate) plan: Plan,
+    pub(crate) index: IndexPlan,
+}
+
+/// Everything that the configuration asks for, or everything that stands against it.
+pub(crate) fn plan(
+    config: &Config,
+    tables: Vec<Table>,
+    distribution: Distribution,
+) -> Result<Vec<Planned>, Failure> {
+    let publication = &config.source.publication;
+    let mut problems: Vec<String> = Vec::new();
+    let mut planned = Vec::new();
+    let wanted: Vec<(Index, Table)> = match &config.indexes {
+        None => tables.into_iter().map(|table| (own_index(&table), table)).collect(),
+        Some(indexes) => indexes
+            .iter()
+            .filter_map(|index| {
+                let found = tables.iter().find(|table| is_named(table, &index.table)).cloned();
+                if found.is_none() {
+                    problems.push(format!(
+                        "table {} is not in the publication {publication}. Remedy: \
+                         ALTER PUBLICATION {} ADD TABLE {}",
+                        index.table,
+                        wal::identifier(publication),
+                        index.table
+                    ));
+                }
+                Some((index.clone(), found?))
+            })
+            .collect(),
+    };
+    if wanted.is_empty() && problems.is_empty() {
+        problems.push(format!(
+            "the publication {publication} has no tables. Remedy: ALTER PUBLICATION {} ADD TABLE …",
+            wal::identifier(publication)
+        ));
+    }
+    for (index, table) in wanted {
+        match plan_one(&index, table, distribution) {
+            Ok(one) => planned.push(one),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut names = HashSet::new();
+    for one in &planned {
+        if !names.insert(one.index.alias.as_str()) {
+            problems.push(format!(
+                "two tables feed the index {}. Remedy: give one of them another `name` under `indexes`",
+                one.index.alias
+            ));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(planned);
+    }
+    Err(Failure::config(problems.join("\nwal2es: "), "as said with each"))
+}
+
+/// An index for a table that the configuration does not mention.
+fn own_index(table: &Table) -> Index {
+    let mut index = Index::of_table(&table.name.to_string());
+    index.name = Some(default_alias(table).as_str().into());
+    index
+}
+
+fn default_alias(table: &Table) -> String {
+    match table.name.schema.as_str() {
+        "public" => table.name.name.clone(),
+        schema => format!("{schema}_{}", table.name.name),
+    }
+}
+
+/// `schema.name` as people write it: quoted or not, the schema left out for `public`.
+fn is_named(table: &Table, text: &str) -> bool {
+    let name = &table.name;
+    let plain = format!("{}.{}", name.schema, name.name);
+    text == plain
+        || text == name.to_string()
+        || text == name.quoted()
+        || (name.schema == "public" && (text == name.name || text == wal::identifier(&name.name)))
+}
+
+fn plan_one(index: &Index, table: Table, distribution: Distribution) -> Result<Planned, String> {
+    let alias = index.name.as_ref().map_or_else(|| default_alias(&table), ToString::to_string);
+    check_index_name(&alias).map_err(|why| {
+        format!(
+            "table {}: {alias:?} can't be the name of an index: {why}. Remedy: set `name` for it under `indexes`",
+            table.name
+        )
+    })?;
+    let spec = IndexSpec {
+        columns: index.columns.as_ref().map(|columns| columns.to_vec()),
+        exclude: index.exclude.to_vec(),
+        id: index.id.as_ref().map(|id| id.to_vec()),
+    };
+    let plan = Plan::new(&table, &spec).map_err(|error| error.to_string())?;
+    let dialect = match distribution {
+        Distribution::Elasticsearch => Dialect::Elasticsearch,
+        Distribution::OpenSearch => Dialect::OpenSearch,
+    };
+    let mapping = plan.mapping(dialect);
+    let mut settings = serde_json::Map::new();
+    for (key, value) in &index.settings {
+        let key = if key.starts_with("index.") { key.clone() } else { format!("index.{key}") };
+        settings.insert(key, value.clone());
+    }
+    let hash = hash(&plan, &mapping);
+    let index = IndexPlan { alias, table: table.name.to_string(), mapping, settings, hash };
+    Ok(Planned { table, plan, index })
+}
+
+/// What the documents of an index depend on.
+fn hash(plan: &Plan, mapping: &serde_json::Value) -> String {
+    let mut sha = Sha256::new();
+    sha.update(mapping.to_string());
+    for column in plan.key_columns() {
+        sha.update([0]);
+        sha.update(column);
+    }
+    for (column, field) in plan.fields() {
+        sha.update([1]);
+        sha.update(column);
+        sha.update([2]);
+        sha.update(field);
+    }
+    sha.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The [rules for names](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create), with
+/// room for `-gN.tN`.
+fn check_index_name(name: &str) -> Result<(), String> {
+    let bad = |c: char| {
+        c.is_uppercase() || c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c)
+    };
+    match name.chars().find(|c| bad(*c)) {
+        Some(c) if c.is_uppercase() => return Err("it has capital letters".to_owned()),
+        Some(c) => return Err(format!("it has {c:?} in it")),
+        None => {}
+    }
+    match name {
+        "" => Err("it is empty".to_owned()),
+        _ if name.len() > 230 => Err("it is longer than 230 bytes".to_owned()),
+        _ if name.starts_with(['-', '_', '+', '.']) => {
+            Err(format!("it begins with {}", name.get(..1).unwrap_or_default()))
+        }
+        _ if name.starts_with("wal2es-") => {
+            Err("names with wal2es- are kept for our own".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_the_target_would_refuse() {
+        for (name, why) in [
+            ("Products", "capital"),
+            ("a b", "' '"),
+            ("a*", "'*'"),
+            ("_a", "begins with _"),
+            ("", "empty"),
+            ("wal2es-state", "kept"),
+        ] {
+            let error = check_index_name(name).unwrap_err();
+            assert!(error.contains(why), "{name}: {error}");
+        }
+        for name in ["products", "a-b", "über", "a.b", "1"] {
+            check_index_name(name).unwrap();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Before the first write: do the source, the target and the state document still belong together?
+
+use apply::{FORMULA, Indices, Managed, State, Step};
+
+use super::Context;
+use crate::failure::Failure;
+use crate::position;
+use crate::source::Source;
+
+const ANEW: &str =
+    "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
+
+/// What to begin with.
+pub(super) enum Verdict {
+    /// Nothing usable is there: copy.
+    Load,
+    /// Everything fits: go on from here.
+    GoOn(Box<State>, Indices),
+}
+
+/// Decides; a mismatch stops with its cause and remedy.
+pub(super) async fn check(
+    context: &Context,
+    source: &Source,
+    state: Option<State>,
+) -> Result<Verdict, Failure> {
+    let Some(state) = state else { return Ok(Verdict::Load) };
+    same_connector(context, &state)?;
+    if state.step == Step::Copying {
+        return Ok(Verdict::Load);
+    }
+    let name = &context.config.source.slot;
+    let slot = source.usable_slot(&context.config).await?;
+    if let Some(confirmed) = slot.confirmed.filter(|confirmed| *confirmed > state.applied_lsn) {
+        return Err(Failure::stop(
+            format!(
+                "the slot {name} is at {confirmed}, ahead of the index at {}: changes in between are lost \
+                 (the slot was made anew, or advanced by somebody)",
+                state.applied_lsn
+            ),
+            ANEW,
+        ));
+    }
+    let flushed = position::flushed(&source.client).await?;
+    if flushed < state.applied_lsn {
+        return Err(Failure::stop(
+            format!(
+                "the index is at {}, ahead of the server at {flushed}: Postgres has gone back in time (restored, or \
+                 a standby was promoted that lagged behind)",
+                state.applied_lsn
+            ),
+            ANEW,
+        ));
+    }
+    let indices = Indices::new(managed(context, &state)?);
+    indices.check(&context.target).await?;
+    Ok(Verdict::GoOn(Box::new(state), indices))
+}
+
+/// The state was written by this configuration's connector, and in terms that this version understands.
+fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
+    if state.formula != FORMULA {
+        return Err(Failure::stop(
+            format!(
+                "the index was written by another version of wal2es (formula {})",
+                state.formula
+            ),
+            ANEW,
+        ));
+    }
+    if state.publication != context.config.source.publication.as_str() {
+        return Err(Failure::stop(
+            format!(
+                "the index was made from the publication {}, the configuration says {}",
+                state.publication, context.config.source.publication
+            ),
+            format!("correct source.publication, or {ANEW}"),
+        ));
+    }
+    if state.step == Step::Streaming && state.timeline != context.system.timeline {
+        return Err(Failure::stop(
+            format!(
+                "Postgres is on timeline {}, the index on {}: a standby was promoted or a backup restored",
+                context.system.timeline, state.timeline
+            ),
+            ANEW,
+        ));
+    }
+    Ok(())
+}
+
+/// The indices of the state, in the order of the plan, which must ask for the same.
+fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
+    let mut managed = Vec::new();
+    for (number, one) in (0..).zip(&context.planned) {
+        let alias = &one.index.alias;
+        let kept = state.indexes.iter().find(|index| index.alias == *alias);
+        let kept = kept.ok_or_else(|| {
+            Failure::stop(
+                format!("the index {alias} of the table {} is new", one.table.name),
+                format!("adding a table to a running installation is not supported yet: {ANEW}"),
+            )
+        })?;
+        if kept.plan_hash != one.index.hash {
+            return Err(Failure::stop(
+                format!(
+                    "columns, id or types of {} have changed since {alias} was made",
+                    one.table.name
+                ),
+                ANEW,
+            ));
+        }
+        managed.push(Managed::new(one.index.clone(), kept.clone(), number));
+    }
+    let dropped = state
+        .indexes
+        .iter()
+        .find(|index| !context.planned.iter().any(|one| one.index.alias == index.alias));
+    if let Some(index) = dropped {
+        return Err(Failure::stop(
+            format!(
+                "the table {} of the index {} is not published or configured any more",
+                index.table, index.alias
+            ),
+            format!("removing a table from a running installation is not supported yet: {ANEW}"),
+        ));
+    }
+    Ok(managed)
+}

@@ -1,0 +1,128 @@
+//! The command `run`: the gate, the first load, and sessions of the stream until told to stop.
+//!
+//! ```text
+//! gate ──► first load (once) ──► session ──► session ──► … ──► drain
+//! ```
+//!
+//! A session ends when the source goes away; the applier lives on and the next session begins at what is durable. A
+//! target that goes away does not end anything: deliveries wait for it.
+
+mod feed;
+mod gate;
+mod load;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::{Applier, ApplierConfig, Store, Target};
+use change::Lsn;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::planned::{self, Planned};
+use crate::position;
+use crate::source::Source;
+use feed::Feed;
+
+/// How long the end may take: what is in flight, the refresh, the state.
+const DRAIN: Duration = Duration::from_secs(20);
+/// The longest pause between two attempts to reach the source.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What `run` was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) until_caught_up: bool,
+}
+
+/// What all parts of a run share.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) target: Arc<Target>,
+    pub(crate) planned: Vec<Planned>,
+    pub(crate) system: wal::System,
+    /// Told to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Runs until `stop`, or until caught up if asked so. Gives the position that is searchable then.
+pub(crate) async fn run(
+    config: Config,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<Lsn, Failure> {
+    let mut source = Source::connect(&config).await?;
+    let goal = match options.until_caught_up {
+        true => Some(position::current(&source.client).await?),
+        false => None,
+    };
+    source.publication(&config).await?;
+    source.usable_slot(&config).await?;
+    let system = source.identify().await?;
+    let target = Arc::new(Target::connect(&config.target()).await?);
+    info!(
+        postgres = source.version,
+        target = %target.info(),
+        database = %source.info.dbname,
+        slot = %config.source.slot,
+        "connected"
+    );
+    let tables = source.tables(&config).await?;
+    let planned = planned::plan(&config, tables, target.info().distribution)?;
+    for one in &planned {
+        for note in one.plan.notes() {
+            info!(table = %one.table.name, "{note}");
+        }
+    }
+    let mut store =
+        Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);
+    store.prepare().await?;
+    let state = store.load().await?;
+    let context = Context { config, target, planned, system, stop };
+    let (state, indices) = match gate::check(&context, &source, state).await? {
+        gate::Verdict::Load => load::first_load(&context, &source, &mut store).await?,
+        gate::Verdict::GoOn(state, indices) => (*state, indices),
+    };
+    let config = &context.config;
+    let applier_config =
+        ApplierConfig { limits: config.limits(), refresh: config.pipeline.refresh };
+    let applier = Applier::new(applier_config, context.target.clone(), store, indices, state);
+    stream(&context, &mut source, applier, goal).await
+}
+
+/// Sessions, one after the other.
+async fn stream(
+    context: &Context,
+    source: &mut Source,
+    mut applier: Applier,
+    goal: Option<Lsn>,
+) -> Result<Lsn, Failure> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let began = applier.durable();
+        let ended = session::run(context, source, &mut applier, goal).await;
+        match ended {
+            Ok(()) => return Ok(applier.visible()),
+            Err(failure) if failure.is_transient() && !context.stop.is_cancelled() => {
+                warn!(%failure, "the stream broke off; connecting again");
+                if applier.durable() > began {
+                    pause = Duration::from_millis(50);
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+        // What is complete goes out, and nothing may be in flight when the next session begins.
+        tokio::select! {
+            () = context.stop.cancelled() => return Ok(applier.visible()),
+            drained = applier.drain() => drained?,
+        }
+        tokio::select! {
+            () = context.stop.cancelled() => return Ok(applier.visible()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

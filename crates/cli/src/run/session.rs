@@ -1,0 +1,190 @@
+//! One connection to the source, from the start of the stream to its end.
+//!
+//! The loop takes what has arrived, in this order of priority: to be told to stop; the applier's own work, so that a bulk
+//! that has landed makes room and progress; more of the stream, as long as the applier has room for it. Every branch
+//! keeps its work when another one wins: the applier in itself, the stream in its channel.
+
+use std::time::{Duration, Instant};
+
+use apply::{Applier, Session};
+use change::Lsn;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
+
+use super::{Context, DRAIN, Feed};
+use crate::failure::Failure;
+use crate::position;
+use crate::source::Source;
+
+/// A connection that was cut off may hold the slot until the server notices.
+const SLOT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Streams until told to stop (`Ok`), until `goal` is searchable (`Ok`), or until the source goes away.
+pub(super) async fn run(
+    context: &Context,
+    source: &mut Source,
+    applier: &mut Applier,
+    goal: Option<Lsn>,
+) -> Result<(), Failure> {
+    source.revive().await?;
+    let stream = start(context, source, applier.durable()).await?;
+    // Read only now: the slot is ours, so no other process can be sending any more.
+    let replay_end = position::flushed(&source.client).await?;
+    if let Some(goal) = goal.filter(|goal| *goal > replay_end) {
+        position::nudge(&source.client).await?;
+        info!(%goal, "waiting for the log to be flushed");
+    }
+    applier.begin_session(Session { replay_end });
+    info!(from = %applier.durable(), %replay_end, "streaming");
+
+    let (pump, receiver, confirm) = stream.split(StreamOptions::default());
+    let pump_stop = CancellationToken::new();
+    let pump = tokio::spawn(pump.run(pump_stop.clone()));
+    let followed = follow(context, applier, receiver, &confirm, goal).await;
+    match followed {
+        Ok(End::Stopped) => {
+            finish(applier, &confirm).await?;
+            pump_stop.cancel();
+            if let Ok(Err(error)) = pump.await { warn!(%error, "the stream did not end cleanly") }
+            Ok(())
+        }
+        Ok(End::SourceGone) => Err(match pump.await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) => Failure::retry("the source ended the stream", "look into its log"),
+            Err(error) => Failure::stop(format!("the reading task failed: {error}"), "report this"),
+        }),
+        Err(failure) => {
+            pump_stop.cancel();
+            let _ = tokio::time::timeout(Duration::from_secs(3), pump).await;
+            Err(failure)
+        }
+    }
+}
+
+enum End {
+    Stopped,
+    SourceGone,
+}
+
+/// The loop; see the module.
+async fn follow(
+    context: &Context,
+    applier: &mut Applier,
+    mut receiver: Receiver,
+    confirm: &Confirm,
+    goal: Option<Lsn>,
+) -> Result<End, Failure> {
+    let mut feed = Feed::new(context);
+    let mut waiting: Option<Chunk> = None;
+    loop {
+        if goal.is_some_and(|goal| applier.visible() >= goal) {
+            return Ok(End::Stopped);
+        }
+        if waiting.is_none() {
+            waiting = receiver.try_next();
+        }
+        applier.set_dry(waiting.is_none());
+        confirm.confirm(applier.confirmed());
+        if applier.has_room()
+            && let Some(chunk) = waiting.take()
+        {
+            if !take(context, &mut feed, applier, confirm, &chunk).await? {
+                return Ok(End::Stopped);
+            }
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return Ok(End::Stopped),
+            stepped = applier.step() => stepped?,
+            chunk = receiver.next(), if waiting.is_none() => match chunk {
+                Some(chunk) => waiting = Some(chunk),
+                None => return Ok(End::SourceGone),
+            },
+        }
+    }
+}
+
+/// Hands one chunk to the applier. False when told to stop meanwhile.
+async fn take(
+    context: &Context,
+    feed: &mut Feed<'_>,
+    applier: &mut Applier,
+    confirm: &Confirm,
+    chunk: &Chunk,
+) -> Result<bool, Failure> {
+    for message in chunk.messages() {
+        match message? {
+            Message::Keepalive { wal_end, .. } => applier.idle(wal_end),
+            Message::WalData { payload, .. } => {
+                for at in feed.take(applier, payload)? {
+                    if !applier.truncate(at, &context.stop).await? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        if !applier.has_room() {
+            applier.set_dry(false);
+            if !applier.make_room(&context.stop).await? {
+                return Ok(false);
+            }
+            confirm.confirm(applier.confirmed());
+        }
+    }
+    Ok(true)
+}
+
+/// Finishes what is complete, within bounds: what does not get done comes again after the next start.
+async fn finish(applier: &mut Applier, confirm: &Confirm) -> Result<(), Failure> {
+    match tokio::time::timeout(DRAIN, applier.drain()).await {
+        Ok(drained) => drained?,
+        Err(_) => {
+            warn!("the target does not take the rest in time; it comes again after the next start");
+        }
+    }
+    confirm.confirm(applier.confirmed());
+    info!(applied = %applier.durable(), confirmed = %applier.confirmed(), rows = applier.applied_rows(),
+          superseded = applier.superseded(), "stopped");
+    Ok(())
+}
+
+/// Starts the stream, waiting a little for a slot that is still held.
+async fn start(context: &Context, source: &Source, from: Lsn) -> Result<wal::Replication, Failure> {
+    let config = &context.config.source;
+    let names = wal::publication_names(&[&config.publication]);
+    let options = [("proto_version", "1"), ("publication_names", names.as_str())];
+    let began = Instant::now();
+    loop {
+        let mut connection = Connection::connect(&source.info, Mode::Replication).await?;
+        let system = connection.identify_system().await?;
+        let before = &context.system;
+        if system.system_id != before.system_id || system.timeline != before.timeline {
+            return Err(Failure::stop(
+                format!(
+                    "this is another Postgres than before (system {} timeline {}, before {} timeline {})",
+                    system.system_id, system.timeline, before.system_id, before.timeline
+                ),
+                "start again: the state is checked then",
+            ));
+        }
+        let error = match connection.start_replication(&config.slot, from, &options).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let busy = error.db_error().is_some_and(|db| db.code == "55006");
+        if !busy || context.stop.is_cancelled() {
+            return Err(error.into());
+        }
+        if began.elapsed() > SLOT_PATIENCE {
+            let pid = source.slot(&config.slot).await?.and_then(|slot| slot.active_pid);
+            let pid = pid.map_or(String::new(), |pid| format!(" (process {pid} of Postgres)"));
+            return Err(Failure::retry(
+                format!("the slot {} is in use by another connection{pid}", config.slot),
+                "is a second wal2es running on this slot? Stop one of them",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

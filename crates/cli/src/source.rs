@@ -1,0 +1,214 @@
+//! The database as it is: what kind of server, which publication, which slot.
+
+use change::Lsn;
+use snapshot::catalog::{self, Publication};
+use tokio_postgres::Client;
+use wal::{ConnInfo, Connection, Mode, System};
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// The oldest server: the first whose pgoutput can be asked for all that is needed.
+const OLDEST: u32 = 140_000;
+
+/// A session for ordinary SQL.
+pub(crate) struct Source {
+    pub(crate) info: ConnInfo,
+    pub(crate) client: Client,
+    /// `server_version_num`.
+    pub(crate) version: u32,
+}
+
+/// A row of [`pg_replication_slots`](https://www.postgresql.org/docs/current/view-pg-replication-slots.html).
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) plugin: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) active_pid: Option<i32>,
+    pub(crate) confirmed: Option<Lsn>,
+    /// `reserved`, `extended`, `unreserved`, `lost`.
+    pub(crate) wal_status: Option<String>,
+    /// Log that the server keeps because of it, in bytes.
+    pub(crate) held: Option<i64>,
+}
+
+impl Source {
+    /// Opens the session and checks that the server can be used.
+    pub(crate) async fn connect(config: &Config) -> Result<Self, Failure> {
+        let info = config.conn_info()?;
+        let client = open(&info).await?;
+        let row = client
+            .query_one(
+                "SELECT pg_catalog.current_setting('server_version_num')::int, \
+                        pg_catalog.current_setting('wal_level'), pg_catalog.pg_is_in_recovery(), \
+                        pg_catalog.current_setting('server_version')",
+                &[],
+            )
+            .await?;
+        let version = row.get::<_, i32>(0).unsigned_abs();
+        if version < OLDEST {
+            return Err(Failure::config(
+                format!("Postgres {} is too old", row.get::<_, &str>(3)),
+                "use Postgres 14 or newer",
+            ));
+        }
+        if row.get::<_, bool>(2) {
+            return Err(Failure::config(
+                "this Postgres is a standby",
+                "name the primary in source.url",
+            ));
+        }
+        let level: &str = row.get(1);
+        // From 19 on a slot turns logical decoding on by itself.
+        if level != "logical" && !(version >= 190_000 && level == "replica") {
+            return Err(Failure::config(
+                format!("wal_level is {level}"),
+                "ALTER SYSTEM SET wal_level = logical, then restart Postgres",
+            ));
+        }
+        Ok(Source { info, client, version })
+    }
+
+    /// Opens the session again if it has ended.
+    pub(crate) async fn revive(&mut self) -> Result<(), Failure> {
+        if self.client.is_closed() {
+            self.client = open(&self.info).await?;
+        }
+        Ok(())
+    }
+
+    /// Who the server is, over a connection of its own that also shows the right to replicate.
+    pub(crate) async fn identify(&self) -> Result<System, Failure> {
+        let mut connection = Connection::connect(&self.info, Mode::Replication).await?;
+        let system = connection.identify_system().await?;
+        connection.terminate().await;
+        Ok(system)
+    }
+
+    /// The publication, which must be there and publish all that an index needs.
+    pub(crate) async fn publication(&self, config: &Config) -> Result<Publication, Failure> {
+        let name = &config.source.publication;
+        let found = catalog::publication(&self.client, name).await?.ok_or_else(|| {
+            Failure::config(
+                format!("there is no publication {name} in the database {}", self.info.dbname),
+                "run `wal2es setup`, or have its SQL run by an administrator: `wal2es setup --print`",
+            )
+        })?;
+        if !(found.insert && found.update && found.delete && found.truncate) {
+            let left_out: Vec<_> = [
+                (found.insert, "insert"),
+                (found.update, "update"),
+                (found.delete, "delete"),
+                (found.truncate, "truncate"),
+            ]
+            .into_iter()
+            .filter_map(|(published, what)| (!published).then_some(what))
+            .collect();
+            return Err(Failure::config(
+                format!("the publication {name} does not publish {}", left_out.join(", ")),
+                format!(
+                    "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate')",
+                    wal::identifier(name)
+                ),
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The published tables; those that can't be read are named.
+    pub(crate) async fn tables(&self, config: &Config) -> Result<Vec<change::Table>, Failure> {
+        let name = &config.source.publication;
+        let tables = catalog::published_tables(&self.client, name, self.version).await?;
+        let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
+        const QUERY: &str = "SELECT oid FROM unnest($1::oid[]) AS t(oid) \
+                             WHERE NOT pg_catalog.has_any_column_privilege(oid, 'SELECT')";
+        let unreadable: Vec<u32> =
+            self.client.query(QUERY, &[&oids]).await?.iter().map(|row| row.get(0)).collect();
+        let unreadable: Vec<String> = tables
+            .iter()
+            .filter(|table| unreadable.contains(&table.oid))
+            .map(|table| table.name.quoted())
+            .collect();
+        if unreadable.is_empty() {
+            return Ok(tables);
+        }
+        Err(Failure::config(
+            format!("the role {} may not read {}", self.info.user, unreadable.join(", ")),
+            format!(
+                "GRANT SELECT ON {} TO {}, and USAGE on the schema",
+                unreadable.join(", "),
+                wal::identifier(&self.info.user)
+            ),
+        ))
+    }
+
+    /// The slot of that name, if there is one.
+    pub(crate) async fn slot(&self, name: &str) -> Result<Option<Slot>, Failure> {
+        const QUERY: &str = "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, \
+             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint \
+             FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+        let row = self.client.query_opt(QUERY, &[&name]).await?;
+        Ok(row.map(|row| Slot {
+            plugin: row.get(0),
+            database: row.get(1),
+            active_pid: row.get(2),
+            confirmed: row.get::<_, Option<&str>>(3).and_then(|text| text.parse().ok()),
+            wal_status: row.get(4),
+            held: row.get(5),
+        }))
+    }
+
+    /// The slot, which must be there and usable.
+    pub(crate) async fn usable_slot(&self, config: &Config) -> Result<Slot, Failure> {
+        let name = &config.source.slot;
+        let slot = self.slot(name).await?.ok_or_else(|| {
+            Failure::config(
+                format!("there is no replication slot {name}"),
+                "run `wal2es setup`, or have its SQL run by an administrator: `wal2es setup --print`",
+            )
+        })?;
+        self.check_slot(name, &slot)?;
+        Ok(slot)
+    }
+
+    fn check_slot(&self, name: &str, slot: &Slot) -> Result<(), Failure> {
+        let another = "name another one in source.slot, or drop it: \
+                       SELECT pg_drop_replication_slot(…), then `wal2es setup`";
+        match slot.plugin.as_deref() {
+            Some("pgoutput") => {}
+            Some(plugin) => {
+                let message = format!("the slot {name} is of the plugin {plugin}, not pgoutput");
+                return Err(Failure::config(message, another));
+            }
+            None => {
+                let message = format!("the slot {name} is a physical one");
+                return Err(Failure::config(message, another));
+            }
+        }
+        if slot.database.as_deref() != Some(self.info.dbname.as_str()) {
+            let of = slot.database.as_deref().unwrap_or_default();
+            let message =
+                format!("the slot {name} is of the database {of}, not {}", self.info.dbname);
+            return Err(Failure::config(message, another));
+        }
+        if slot.wal_status.as_deref() == Some("lost") {
+            return Err(Failure::stop(
+                format!("the slot {name} is lost: the server has removed log that it still needed"),
+                "changes are missing, so the index has to be built anew: `wal2es teardown --indices`, \
+                 `wal2es setup`, `wal2es run`; then raise max_slot_wal_keep_size",
+            ));
+        }
+        Ok(())
+    }
+}
+
+async fn open(info: &ConnInfo) -> Result<Client, Failure> {
+    let (client, driver) = wal::sql::connect(info).await?;
+    // Ends when the client is dropped.
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "the SQL session ended");
+        }
+    });
+    Ok(client)
+}

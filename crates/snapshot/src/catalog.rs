@@ -1,0 +1,136 @@
+//! The published tables, as the catalog describes them now.
+
+use std::collections::HashSet;
+
+use change::{Column, ReplicaIdentity, Table, TableName};
+use tokio_postgres::{Client, Row};
+
+use crate::error::{Error, Result};
+use crate::types::Types;
+
+/// What a publication says beside its tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// `pg_publication.oid`.
+    pub oid: u32,
+    /// Publishes inserts.
+    pub insert: bool,
+    /// Publishes updates.
+    pub update: bool,
+    /// Publishes deletes.
+    pub delete: bool,
+    /// Publishes truncations.
+    pub truncate: bool,
+}
+
+/// The publication `name`, if there is one.
+///
+/// # Errors
+/// The query fails.
+pub async fn publication(client: &Client, name: &str) -> Result<Option<Publication>> {
+    const QUERY: &str = "SELECT oid, pubinsert, pubupdate, pubdelete, pubtruncate \
+                         FROM pg_catalog.pg_publication WHERE pubname = $1";
+    let row = client.query_opt(QUERY, &[&name]).await;
+    let row = row.map_err(|source| Error::Sql { doing: "reading the publication", source })?;
+    Ok(row.map(|row| Publication {
+        oid: row.get(0),
+        insert: row.get(1),
+        update: row.get(2),
+        delete: row.get(3),
+        truncate: row.get(4),
+    }))
+}
+
+/// The tables of the publication `name`, with the columns and rows that it publishes, by schema and name.
+///
+/// `server_version` is the server's `server_version_num`: column lists and row filters came with 15.
+///
+/// # Errors
+/// A query fails.
+pub async fn published_tables(
+    client: &Client,
+    name: &str,
+    server_version: u32,
+) -> Result<Vec<Table>> {
+    let lists = if server_version >= 150_000 {
+        "p.attnames::text[], p.rowfilter"
+    } else {
+        "NULL::text[], NULL::text"
+    };
+    let query = format!(
+        "SELECT c.oid, n.nspname::text, c.relname::text, c.relreplident, {lists} \
+           FROM pg_catalog.pg_publication_tables p \
+           JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname \
+           JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
+          WHERE p.pubname = $1 ORDER BY 2, 3"
+    );
+    let failed = |source| Error::Sql { doing: "reading the tables of the publication", source };
+    let found = client.query(&query, &[&name]).await.map_err(failed)?;
+    let mut described = Vec::new();
+    let mut type_oids = HashSet::new();
+    for row in &found {
+        let columns = client.query(COLUMNS, &[&row.get::<_, u32>(0)]).await.map_err(failed)?;
+        type_oids.extend(columns.iter().map(|column| column.get::<_, u32>(1)));
+        described.push((row, columns));
+    }
+    let type_oids: Vec<u32> = type_oids.into_iter().collect();
+    let types = Types::load(client, &type_oids).await?;
+    Ok(described.iter().map(|(row, columns)| table(row, columns, &types)).collect())
+}
+
+/// The columns of a table that can be published, with their places in the primary key and the replica identity. A
+/// deferrable primary key is none: the server does not use it to identify rows either.
+const COLUMNS: &str = "
+    SELECT a.attname::text, a.atttypid, a.atttypmod,
+           pg_catalog.format_type(a.atttypid, a.atttypmod),
+           a.attnotnull,
+           a.attgenerated <> '' AS generated,
+           a.attlen = -1 AND a.attstorage <> 'p' AS toastable,
+           (SELECT array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum) FROM pg_catalog.pg_index i
+             WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indimmediate AND i.indisvalid) AS key_place,
+           EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+             WHERE i.indrelid = a.attrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND i.indimmediate
+               AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
+                   ELSE false END) AS in_identity
+      FROM pg_catalog.pg_attribute a
+     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+     ORDER BY a.attnum";
+
+fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
+    let identity = match row.get::<_, i8>(3).to_be_bytes() {
+        [b'f'] => ReplicaIdentity::Full,
+        [b'i'] => ReplicaIdentity::Index,
+        [b'n'] => ReplicaIdentity::Nothing,
+        _ => ReplicaIdentity::Default,
+    };
+    let list: Option<Vec<String>> = row.get(4);
+    let published = |column: &&Row| match &list {
+        Some(list) => list.contains(&column.get(0)),
+        None => !column.get::<_, bool>(5),
+    };
+    let mut key: Vec<(i32, String)> = columns
+        .iter()
+        .filter_map(|column| Some((column.get::<_, Option<i32>>(7)?, column.get(0))))
+        .collect();
+    key.sort();
+    Table {
+        oid: row.get(0),
+        name: TableName::new(row.get::<_, String>(1), row.get::<_, String>(2)),
+        columns: columns
+            .iter()
+            .filter(published)
+            .map(|column| Column {
+                name: column.get(0),
+                ty: types.resolve(column.get(1), column.get(2)),
+                type_name: column.get(3),
+                type_oid: column.get(1),
+                not_null: column.get(4),
+                in_identity: identity == ReplicaIdentity::Full || column.get(8),
+                toastable: column.get(6),
+            })
+            .collect(),
+        primary_key: key.into_iter().map(|(_, name)| name).collect(),
+        identity,
+        row_filter: row.get(5),
+    }
+}
