@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use apply::{Distribution, IndexPlan};
+use apply::{Distribution, IndexPlan, ServerInfo};
 use change::Table;
 use document::{Dialect, IndexSpec, Plan};
 use sha2::{Digest as _, Sha256};
@@ -21,7 +21,7 @@ pub(crate) struct Planned {
 pub(crate) fn plan(
     config: &Config,
     tables: Vec<Table>,
-    distribution: Distribution,
+    server: &ServerInfo,
 ) -> Result<Vec<Planned>, Failure> {
     let publication = &config.source.publication;
     let mut problems: Vec<String> = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn plan(
         ));
     }
     for (index, table) in wanted {
-        match plan_one(&index, table, distribution) {
+        match plan_one(&index, table, server) {
             Ok(one) => planned.push(one),
             Err(problem) => problems.push(problem),
         }
@@ -96,7 +96,7 @@ fn is_named(table: &Table, text: &str) -> bool {
         || (name.schema == "public" && (text == name.name || text == wal::identifier(&name.name)))
 }
 
-fn plan_one(index: &Index, table: Table, distribution: Distribution) -> Result<Planned, String> {
+fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned, String> {
     let alias = index.name.as_ref().map_or_else(|| default_alias(&table), ToString::to_string);
     check_index_name(&alias).map_err(|why| {
         format!(
@@ -110,12 +110,12 @@ fn plan_one(index: &Index, table: Table, distribution: Distribution) -> Result<P
         id: index.id.as_ref().map(|id| id.to_vec()),
     };
     let plan = Plan::new(&table, &spec).map_err(|error| error.to_string())?;
-    let dialect = match distribution {
+    let dialect = match server.distribution {
         Distribution::Elasticsearch => Dialect::Elasticsearch,
         Distribution::OpenSearch => Dialect::OpenSearch,
     };
     let mapping = plan.mapping(dialect);
-    let mut settings = serde_json::Map::new();
+    let mut settings = plan.settings(dialect, server.major_minor());
     for (key, value) in &index.settings {
         let key = if key.starts_with("index.") { key.clone() } else { format!("index.{key}") };
         settings.insert(key, value.clone());

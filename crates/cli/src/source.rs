@@ -7,6 +7,7 @@ use wal::{ConnInfo, Connection, Mode, System};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::planned::Planned;
 
 /// The oldest server: the first whose pgoutput can be asked for all that is needed.
 const OLDEST: u32 = 140_000;
@@ -140,6 +141,34 @@ impl Source {
                 wal::identifier(&self.info.user)
             ),
         ))
+    }
+
+    /// The columns of an `id` that the configuration names must be unique together: two rows with one document would
+    /// overwrite each other.
+    pub(crate) async fn check_ids(&self, planned: &[Planned]) -> Result<(), Failure> {
+        const QUERY: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_index i \
+             WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+               AND (SELECT bool_and(a.attname = ANY ($2::text[])) FROM pg_catalog.pg_attribute a \
+                     WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))";
+        for one in planned {
+            let id: Vec<&str> = one.plan.key_columns().collect();
+            let row = self.client.query_one(QUERY, &[&one.table.oid, &id]).await?;
+            if !row.get::<_, bool>(0) {
+                let columns: Vec<_> = id.iter().map(|column| wal::identifier(column)).collect();
+                let columns = columns.join(", ");
+                return Err(Failure::config(
+                    format!(
+                        "table {}: the columns of its id ({columns}) are not unique",
+                        one.table.name
+                    ),
+                    format!(
+                        "CREATE UNIQUE INDEX ON {} ({columns}), or choose other columns as `id`",
+                        one.table.name.quoted()
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The slot of that name, if there is one.

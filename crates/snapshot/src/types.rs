@@ -68,11 +68,13 @@ impl Types {
         match row.kind.to_be_bytes() {
             [b'd'] => self.resolve(row.base, row.base_modifier),
             [b'e'] => PgType::Enum,
-            [b'r'] | [b'b'] if row.is_array => PgType::Array {
+            // These two are printed as numbers with spaces between them.
+            [b'b'] if matches!(row.name.as_str(), "int2vector" | "oidvector") => PgType::Other,
+            [b'b'] if row.is_array => PgType::Array {
                 element: Box::new(self.resolve(row.element, modifier)),
                 delimiter: u8::try_from(row.delimiter).unwrap_or(b','),
             },
-            [b'b'] | [b'r'] => base(&row.schema, &row.name, modifier),
+            [b'b' | b'r'] => base(&row.schema, &row.name, modifier),
             _ => PgType::Other,
         }
     }

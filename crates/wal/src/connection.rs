@@ -181,7 +181,15 @@ fn version_number(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UnixStream;
+
     use super::*;
+    use crate::testing::{Server, error_response, frame, pair};
+
+    fn connection() -> (Connection, Server<UnixStream>) {
+        let (wire, server) = pair();
+        (Connection { wire, session: Session::default(), busy: false }, server)
+    }
 
     #[test]
     fn versions() {
@@ -193,6 +201,62 @@ mod tests {
             ("", 0),
         ] {
             assert_eq!(version_number(text), number, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rows_of_the_last_statement_that_had_any() {
+        let (mut connection, mut server) = connection();
+        let mut answer = frame(b'T', b"\0\0");
+        answer.extend(frame(b'D', b"\0\x01\0\0\0\x01a"));
+        answer.extend(frame(b'C', b"SELECT 1\0"));
+        answer.extend(frame(b'T', b"\0\0"));
+        answer.extend(frame(b'D', b"\0\x02\0\0\0\x02bc\xFF\xFF\xFF\xFF"));
+        answer.extend(frame(b'D', b"\0\x01\0\0\0\0"));
+        answer.extend(frame(b'C', b"SELECT 2\0"));
+        answer.extend(frame(b'N', b"SNOTICE\0C00000\0Mhm\0\0"));
+        answer.extend(frame(b'S', b"TimeZone\0UTC\0"));
+        answer.extend(frame(b'C', b"SET\0"));
+        answer.extend(frame(b'Z', b"I"));
+        server.send(&answer).await;
+        let rows = connection.simple_query("x").await.unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(rows, [vec![text("bc"), None], vec![text("")]]);
+        assert_eq!(server.read().await, (b'Q', b"x\0".to_vec()));
+        assert_eq!(connection.parameter("TimeZone"), Some("UTC"));
+    }
+
+    #[tokio::test]
+    async fn an_error_leaves_the_connection_usable() {
+        let (mut connection, mut server) = connection();
+        let mut answer = error_response("42P01", "no such table");
+        answer.extend(frame(b'Z', b"I"));
+        answer.extend(frame(b'I', b""));
+        answer.extend(frame(b'Z', b"I"));
+        server.send(&answer).await;
+        let error = connection.simple_query("select").await.unwrap_err();
+        assert_eq!(error.to_string(), "select: ERROR 42P01: no such table");
+        assert_eq!(connection.simple_query("").await.unwrap(), Vec::<TextRow>::new());
+    }
+
+    #[tokio::test]
+    async fn a_command_that_was_abandoned() {
+        let (mut connection, mut server) = connection();
+        server.send(&frame(b'T', b"\0\0")).await;
+        let cut = timeout(Duration::from_millis(20), connection.simple_query("a")).await;
+        assert!(cut.is_err());
+        let error = connection.simple_query("b").await.unwrap_err();
+        assert!(matches!(error, Error::Abandoned), "{error}");
+        assert!(connection.copy_out("copy").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn rows_that_lie_about_themselves() {
+        for row in [&b""[..], b"\0\x02\0\0\0\0", b"\0\x01\0\0\0\x09a", b"\0\x01\0\0\0\x01\xFF"] {
+            let (mut connection, mut server) = connection();
+            server.send(&frame(b'D', row)).await;
+            let error = connection.simple_query("x").await.unwrap_err();
+            assert!(matches!(error, Error::Protocol { .. }), "{row:?}: {error}");
         }
     }
 }

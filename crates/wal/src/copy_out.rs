@@ -110,3 +110,89 @@ impl<'a> CopyOut<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::login::Session;
+    use crate::testing::{error_response, frame, pair};
+
+    /// What a copy gives whose answer arrives in two parts.
+    async fn copy(answer: &[u8], split: usize) -> (Vec<Vec<u8>>, Option<Error>) {
+        let (wire, mut server) = pair();
+        let mut connection = Connection { wire, session: Session::default(), busy: false };
+        let mut rows = Vec::new();
+        server.send(&frame(b'H', b"\0\0\x01\0\0")).await;
+        let mut copy = connection.copy_out("copy t to stdout").await.unwrap();
+        let feed = async {
+            server.send(&answer[..split]).await;
+            tokio::task::yield_now().await;
+            server.send(&answer[split..]).await;
+        };
+        let read = async {
+            loop {
+                match copy.next_chunk().await {
+                    Ok(Some(chunk)) => rows.extend(chunk.messages().map(<[u8]>::to_vec)),
+                    Ok(None) => return None,
+                    Err(error) => return Some(error),
+                }
+            }
+        };
+        let ((), error) = tokio::join!(feed, read);
+        assert!(!connection.busy, "the connection can be used again");
+        (rows, error)
+    }
+
+    fn rows() -> BytesMut {
+        let mut answer = BytesMut::new();
+        for row in ["1\ta\n", "", "2\tb\n"] {
+            answer.extend(frame(b'd', row.as_bytes()));
+        }
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_same_rows_whatever_the_split() {
+        let mut answer = rows();
+        answer.extend(frame(b'N', b"SNOTICE\0C00000\0Mhm\0\0"));
+        answer.extend(rows());
+        answer.extend(frame(b'c', b""));
+        answer.extend(frame(b'C', b"COPY 6\0"));
+        answer.extend(frame(b'Z', b"I"));
+        for split in 0..=answer.len() {
+            let (rows, error) = copy(&answer, split).await;
+            assert!(error.is_none());
+            assert_eq!(
+                rows,
+                [b"1\ta\n", &b""[..], b"2\tb\n", b"1\ta\n", b"", b"2\tb\n"],
+                "{split}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_half_way() {
+        let mut answer = rows();
+        answer.extend(error_response("57014", "canceled"));
+        answer.extend(frame(b'Z', b"I"));
+        for split in 0..=answer.len() {
+            let (rows, error) = copy(&answer, split).await;
+            assert_eq!(rows.len(), 3);
+            assert_eq!(error.unwrap().db_error().unwrap().code, "57014");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_is_no_copy() {
+        let (wire, mut server) = pair();
+        let mut connection = Connection { wire, session: Session::default(), busy: false };
+        let mut answer = error_response("42601", "syntax");
+        answer.extend(frame(b'Z', b"I"));
+        server.send(&answer).await;
+        assert!(connection.copy_out("cpoy").await.unwrap_err().db_error().is_some());
+        server.send(&frame(b'T', b"\0\0")).await;
+        assert!(matches!(connection.copy_out("select").await, Err(Error::Protocol { .. })));
+    }
+}

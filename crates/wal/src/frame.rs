@@ -141,8 +141,14 @@ mod tests {
         let end = Run { whole: 11, next: Some(Head { tag: b'c', size: 5 }) };
         assert_eq!(copy_data_run(stream, 100, 0).unwrap(), end);
         let cut = Run { whole: 6, next: Some(Head { tag: b'd', size: 5 }) };
-        assert_eq!(copy_data_run(b"d\0\0\0\x05ad\0\0\0\x04"[..11].as_ref(), 100, 0).unwrap().whole, 11);
-        assert_eq!(copy_data_run(b"d\0\0\0\x05ad\0\0\0", 100, 0).unwrap(), Run { whole: 6, next: None });
+        assert_eq!(
+            copy_data_run(b"d\0\0\0\x05ad\0\0\0\x04"[..11].as_ref(), 100, 0).unwrap().whole,
+            11
+        );
+        assert_eq!(
+            copy_data_run(b"d\0\0\0\x05ad\0\0\0", 100, 0).unwrap(),
+            Run { whole: 6, next: None }
+        );
         assert_eq!(copy_data_run(b"d\0\0\0\x05ad\0\0\0\x05", 100, 0).unwrap().whole, cut.whole);
         let bodies: Vec<_> = Bodies::new(&stream[..11]).collect();
         assert_eq!(bodies, [&b"a"[..], b""]);

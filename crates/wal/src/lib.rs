@@ -54,7 +54,6 @@ mod login;
 mod pace;
 mod quote;
 mod replication;
-mod scram;
 pub mod sql;
 mod sqlstate;
 mod stream;

@@ -131,3 +131,35 @@ impl AsyncWrite for Handover {
         Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_startup_message_is_swallowed_however_it_is_cut() {
+        let startup = [0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', 0];
+        for first in 0..=startup.len() {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let mut handover = Handover {
+                transport: Transport::Unix(ours),
+                replay: Bytes::from_static(b"replayed"),
+                startup: BytesMut::new(),
+                swallowed: false,
+            };
+            handover.write_all(&startup[..first]).await.unwrap();
+            let rest = [&startup[first..], b"query"].concat();
+            handover.write_all(&rest).await.unwrap();
+            theirs.write_all(b" and read").await.unwrap();
+            let mut read = [0; 17];
+            handover.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, b"replayed and read");
+            let mut query = [0; 5];
+            theirs.read_exact(&mut query).await.unwrap();
+            assert_eq!(&query, b"query");
+        }
+    }
+}

@@ -46,6 +46,14 @@ impl ServerInfo {
     }
 }
 
+impl ServerInfo {
+    /// Major and minor version; 0 where it can't be read.
+    pub fn major_minor(&self) -> (u32, u32) {
+        let mut parts = self.version.split('.').map(|part| part.parse().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    }
+}
+
 impl std::fmt::Display for ServerInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {}", self.distribution, self.version)

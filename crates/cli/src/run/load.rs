@@ -93,15 +93,9 @@ async fn copy_all(
     for (at, one) in context.planned.iter().enumerate() {
         let estimate = estimate(source, one).await?;
         let progress = Progress::new(one.table.name.to_string(), estimate);
-        tokio::select! {
-            () = context.stop.cancelled() => return Err(interrupted()),
-            copied = copy_table(at, one, &mut session, &mut loader, progress) => copied?,
-        };
+        copy_table(at, one, &mut session, &mut loader, progress).await?;
     }
-    tokio::select! {
-        () = context.stop.cancelled() => return Err(interrupted()),
-        finished = loader.finish() => finished?,
-    }
+    loader.finish().await?;
     session.terminate().await;
     Ok(())
 }
@@ -149,8 +143,4 @@ async fn estimate(source: &Source, one: &Planned) -> Result<u64, Failure> {
          WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass))";
     let row = source.client.query_one(QUERY, &[&one.table.oid]).await?;
     Ok(row.get::<_, i64>(0).unsigned_abs())
-}
-
-fn interrupted() -> Failure {
-    Failure::retry("stopped during the first copy", "start again: the copy begins anew")
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use apply::{Applier, ApplierConfig, Store, Target};
 use change::Lsn;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -54,7 +54,30 @@ pub(crate) async fn run(
     options: Options,
     stop: CancellationToken,
 ) -> Result<Lsn, Failure> {
-    let mut source = Source::connect(&config).await?;
+    let prepared = tokio::select! {
+        () = stop.cancelled() => return Err(Failure::retry("stopped before the stream began", "start again")),
+        prepared = prepare(config, options, stop.clone()) => prepared?,
+    };
+    let Prepared { context, mut source, applier, goal } = prepared;
+    stream(&context, &mut source, applier, goal).await
+}
+
+/// Ready to stream.
+struct Prepared {
+    context: Context,
+    source: Source,
+    applier: Applier,
+    goal: Option<Lsn>,
+}
+
+/// Everything before the stream: what is wrong with the configuration or the servers is found here, and the tables are
+/// copied if they have not been. Nothing of it needs to be finished when it is left in the middle.
+async fn prepare(
+    config: Config,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<Prepared, Failure> {
+    let source = Source::connect(&config).await?;
     let goal = match options.until_caught_up {
         true => Some(position::current(&source.client).await?),
         false => None,
@@ -71,10 +94,11 @@ pub(crate) async fn run(
         "connected"
     );
     let tables = source.tables(&config).await?;
-    let planned = planned::plan(&config, tables, target.info().distribution)?;
+    let planned = planned::plan(&config, tables, target.info())?;
+    source.check_ids(&planned).await?;
     for one in &planned {
         for note in one.plan.notes() {
-            info!(table = %one.table.name, "{note}");
+            debug!(table = %one.table.name, "{note}");
         }
     }
     let mut store =
@@ -90,7 +114,7 @@ pub(crate) async fn run(
     let applier_config =
         ApplierConfig { limits: config.limits(), refresh: config.pipeline.refresh };
     let applier = Applier::new(applier_config, context.target.clone(), store, indices, state);
-    stream(&context, &mut source, applier, goal).await
+    Ok(Prepared { context, source, applier, goal })
 }
 
 /// Sessions, one after the other.

@@ -46,7 +46,9 @@ pub(super) async fn run(
         Ok(End::Stopped) => {
             finish(applier, &confirm).await?;
             pump_stop.cancel();
-            if let Ok(Err(error)) = pump.await { warn!(%error, "the stream did not end cleanly") }
+            if let Ok(Err(error)) = pump.await {
+                warn!(%error, "the stream did not end cleanly")
+            }
             Ok(())
         }
         Ok(End::SourceGone) => Err(match pump.await {

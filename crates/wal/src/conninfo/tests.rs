@@ -32,7 +32,9 @@ fn password(info: &ConnInfo) -> Option<String> {
 
 #[test]
 fn a_full_url() {
-    let info = parse("postgresql://al%40ice:p%3Aw%20d@db1:5433/my%20shop?sslmode=verify-full&application_name=x%26y");
+    let info = parse(
+        "postgresql://al%40ice:p%3Aw%20d@db1:5433/my%20shop?sslmode=verify-full&application_name=x%26y",
+    );
     assert_eq!(info.hosts, [host("db1", 5433)]);
     assert_eq!(info.user, "al@ice");
     assert_eq!(password(&info).as_deref(), Some("p:w d"));
@@ -128,7 +130,8 @@ fn no_message_shows_a_password() {
 
 #[test]
 fn key_value_text() {
-    let info = parse(r"host = h1,h2 port=1,2 user='o\'neil \\x'  password=a\ b dbname='' sslmode=disable");
+    let info =
+        parse(r"host = h1,h2 port=1,2 user='o\'neil \\x'  password=a\ b dbname='' sslmode=disable");
     assert_eq!(info.hosts, [host("h1", 1), host("h2", 2)]);
     assert_eq!(info.user, r"o'neil \x");
     assert_eq!(password(&info).as_deref(), Some("a b"));
@@ -246,7 +249,10 @@ fn the_environment_fills_gaps() {
         info.password_for(&info.hosts[0]),
         Some(("p".to_owned(), PasswordSource::Environment))
     );
-    assert_eq!((info.sslmode, info.sslrootcert), (SslMode::VerifyCa, Some(RootCert::File("/ca".into()))));
+    assert_eq!(
+        (info.sslmode, info.sslrootcert),
+        (SslMode::VerifyCa, Some(RootCert::File("/ca".into())))
+    );
     assert_eq!(info.application_name, "a");
     assert_eq!(info.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(info.channel_binding, ChannelBinding::Require);
@@ -264,7 +270,8 @@ fn the_environment_fills_gaps() {
 #[test]
 fn the_password_file_comes_last() {
     let path = std::env::temp_dir().join(format!("wal2es-conninfo-{}", std::process::id()));
-    std::fs::write(&path, "localhost:5432:d:u:socket\nh:6:d:u:named\n127.0.0.1:*:*:*:address\n").unwrap();
+    std::fs::write(&path, "localhost:5432:d:u:socket\nh:6:d:u:named\n127.0.0.1:*:*:*:address\n")
+        .unwrap();
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let file = path.to_str().unwrap();

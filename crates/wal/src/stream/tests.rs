@@ -74,7 +74,9 @@ async fn confirmations_rise_on_the_wire() {
     let mut stream = start(StreamOptions::default());
     stream.server.status().await;
     let mut last = 100;
-    for (position, rises) in [(110, true), (105, false), (110, false), (400, true), (0, false), (401, true)] {
+    for (position, rises) in
+        [(110, true), (105, false), (110, false), (400, true), (0, false), (401, true)]
+    {
         stream.confirm.confirm(Lsn::new(position));
         if rises {
             let [written, flushed, applied, ask] = stream.server.status().await;
@@ -115,7 +117,10 @@ async fn a_consumer_that_sleeps_stops_the_reading_but_not_the_updates() {
     let message = wal_data(200, &[7; 1000]);
     let mut sent = 0;
     // What fits into the socket, the input buffer and the queue.
-    while timeout(Duration::from_millis(200), stream.server.stream.write_all(&message)).await.is_ok() {
+    while timeout(Duration::from_millis(200), stream.server.stream.write_all(&message))
+        .await
+        .is_ok()
+    {
         sent += 1;
         assert!(sent < 5000, "the pump reads without end");
     }
@@ -189,7 +194,9 @@ async fn an_unknown_message_is_an_error_at_its_place() {
     let mut messages = Vec::new();
     while messages.len() < 2 {
         let chunk = next(&mut stream.receiver).await.unwrap();
-        messages.extend(chunk.messages().map(|message| message.map(|_| ()).map_err(|error| error.to_string())));
+        messages.extend(
+            chunk.messages().map(|message| message.map(|_| ()).map_err(|error| error.to_string())),
+        );
     }
     assert_eq!(messages.len(), 2, "nothing follows an error: {messages:?}");
     let error = messages.pop().unwrap().unwrap_err();
@@ -198,12 +205,22 @@ async fn an_unknown_message_is_an_error_at_its_place() {
 
 #[test]
 fn malformed_messages() {
-    for body in [&b""[..], b"w", b"w12345678123456781234567", b"k1234567812345678", b"k1234567812345678\x02", b"k1234567812345678\x00\x00"] {
+    for body in [
+        &b""[..],
+        b"w",
+        b"w12345678123456781234567",
+        b"k1234567812345678",
+        b"k1234567812345678\x02",
+        b"k1234567812345678\x00\x00",
+    ] {
         let error = chunk::parse(body, 77).unwrap_err();
         assert!(matches!(error, Error::Protocol { position: 77, .. }), "{error}");
     }
-    let empty = chunk::parse(b"w\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 0).unwrap();
-    let expected = Message::WalData { start: Lsn::new(1), end: Lsn::new(2), sent_at: -1, payload: b"" };
+    let empty =
+        chunk::parse(b"w\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 0)
+            .unwrap();
+    let expected =
+        Message::WalData { start: Lsn::new(1), end: Lsn::new(2), sent_at: -1, payload: b"" };
     assert_eq!(empty, expected);
 }
 

@@ -110,7 +110,9 @@ fn handshake_error(error: &std::io::Error, host: &Host) -> Error {
     let (what, settings) = match tls {
         Some(error @ rustls::Error::InvalidCertificate(reason)) => {
             let told = match reason {
-                rustls::CertificateError::Other(inner) => format!("invalid peer certificate: {inner}"),
+                rustls::CertificateError::Other(inner) => {
+                    format!("invalid peer certificate: {inner}")
+                }
                 _ => error.to_string(),
             };
             (format!("{told}{}", verify::advice(reason)), true)

@@ -12,15 +12,16 @@ use postgres_protocol::message::frontend;
 
 use crate::conninfo::ChannelBinding;
 use crate::error::Result;
-use crate::login::{Login, unexpected};
 use crate::wire::Wire;
+
+use super::{Login, unexpected};
 
 /// What `postgres-protocol` is willing to compute (24 times Postgres' default of 4096; `scram_iterations` there).
 const MOST_ITERATIONS: u64 = 100_000;
 
 /// Proves to the server that we know the password, and has it prove the same. True if the exchange was bound to the
 /// TLS connection whose end point is given.
-pub(crate) async fn exchange(
+pub(super) async fn exchange(
     login: &Login<'_>,
     wire: &mut Wire,
     offer: &AuthenticationSaslBody,

@@ -5,6 +5,10 @@
 //! value has the same text in the first copy, in the stream and in a re-read row. So the settings are sent as startup
 //! parameters, which win over all of those, and those that the server reports back are compared.
 
+mod scram;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use postgres_protocol::authentication;
@@ -13,7 +17,6 @@ use postgres_protocol::message::frontend;
 
 use crate::conninfo::{ChannelBinding, ConnInfo, Host};
 use crate::error::{Error, Result};
-use crate::scram;
 use crate::sqlstate;
 use crate::tls;
 use crate::wire::{Wire, server_error};
