@@ -294,6 +294,12 @@ impl Op {
         body.get(self.id_start..self.id_start + self.id_len).unwrap_or_default()
     }
 
+    /// The index, for messages.
+    pub(crate) fn index_name<'b>(&self, body: &'b [u8]) -> std::borrow::Cow<'b, str> {
+        let name = self.lines(body).split(|byte| *byte == b'"').nth(5);
+        String::from_utf8_lossy(name.unwrap_or_default())
+    }
+
     /// Action and source.
     pub(crate) fn lines<'b>(&self, body: &'b [u8]) -> &'b [u8] {
         body.get(self.start..self.start + self.len).unwrap_or_default()

@@ -183,8 +183,7 @@ fn whole_request(status: StatusCode, answer: &Answer) -> Result<Verdict, Error> 
 
 fn stop(outcome: &Outcome, op: &Op, body: &Bytes, item: &Item<'_>) -> Error {
     let document = format!("document {}", String::from_utf8_lossy(op.id(body)));
-    let line = String::from_utf8_lossy(op.lines(body).get(..120).unwrap_or_default());
-    let index = line.split('"').nth(5).unwrap_or_default();
+    let index = op.index_name(body);
     let at = op.version.commit();
     let said = item_text(item);
     match outcome {
@@ -267,3 +266,7 @@ async fn guard_until_answered(guard: &impl Guard, backoff: &mut Backoff) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use tracing::info;
 use super::answer;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::run::{self, Options};
+use crate::run::{self, End, Options};
 
 pub(super) async fn perform(
     config: Config,
@@ -20,12 +20,16 @@ pub(super) async fn perform(
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let options = Options { until_caught_up };
-    // The start, before there is a stream to drain, is simply left when told to stop.
-    let visible = run::run(config, options, stop).await?;
-    if until_caught_up {
-        answer(json, &json!({"visible_lsn": visible.to_string()}), || {
-            format!("caught up: everything up to {visible} is searchable")
-        });
+    match run::run(config, options, stop).await? {
+        End::CaughtUp(visible) => {
+            answer(json, &json!({"visible_lsn": visible.to_string()}), || {
+                format!("caught up: everything up to {visible} is searchable")
+            });
+        }
+        End::Stopped if until_caught_up => {
+            return Err(Failure::retry("stopped before it had caught up", "start it again"));
+        }
+        End::Stopped => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -48,18 +48,29 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
 }
 
-/// Runs until `stop`, or until caught up if asked so. Gives the position that is searchable then.
+/// How a run ended that nothing went wrong with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Everything that was asked for is searchable, and everything up to here.
+    CaughtUp(Lsn),
+}
+
+/// Runs until `stop`, or until caught up if asked so.
 pub(crate) async fn run(
     config: Config,
     options: Options,
     stop: CancellationToken,
-) -> Result<Lsn, Failure> {
+) -> Result<End, Failure> {
     let prepared = tokio::select! {
-        () = stop.cancelled() => return Err(Failure::retry("stopped before the stream began", "start again")),
+        () = stop.cancelled() => return Ok(End::Stopped),
         prepared = prepare(config, options, stop.clone()) => prepared?,
     };
-    let Prepared { context, mut source, applier, goal } = prepared;
-    stream(&context, &mut source, applier, goal).await
+    let Prepared { context, mut source, mut applier, goal } = prepared;
+    stream(&context, &mut source, &mut applier, goal).await?;
+    let visible = applier.visible();
+    Ok(if goal.is_some_and(|goal| visible >= goal) { End::CaughtUp(visible) } else { End::Stopped })
 }
 
 /// Ready to stream.
@@ -121,15 +132,15 @@ async fn prepare(
 async fn stream(
     context: &Context,
     source: &mut Source,
-    mut applier: Applier,
+    applier: &mut Applier,
     goal: Option<Lsn>,
-) -> Result<Lsn, Failure> {
+) -> Result<(), Failure> {
     let mut pause = Duration::from_millis(50);
     loop {
         let began = applier.durable();
-        let ended = session::run(context, source, &mut applier, goal).await;
+        let ended = session::run(context, source, applier, goal).await;
         match ended {
-            Ok(()) => return Ok(applier.visible()),
+            Ok(()) => return Ok(()),
             Err(failure) if failure.is_transient() && !context.stop.is_cancelled() => {
                 warn!(%failure, "the stream broke off; connecting again");
                 if applier.durable() > began {
@@ -140,11 +151,11 @@ async fn stream(
         }
         // What is complete goes out, and nothing may be in flight when the next session begins.
         tokio::select! {
-            () = context.stop.cancelled() => return Ok(applier.visible()),
+            () = context.stop.cancelled() => return Ok(()),
             drained = applier.drain() => drained?,
         }
         tokio::select! {
-            () = context.stop.cancelled() => return Ok(applier.visible()),
+            () = context.stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

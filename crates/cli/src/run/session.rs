@@ -47,7 +47,7 @@ pub(super) async fn run(
             finish(applier, &confirm).await?;
             pump_stop.cancel();
             if let Ok(Err(error)) = pump.await {
-                warn!(%error, "the stream did not end cleanly")
+                warn!(%error, "the stream did not end cleanly");
             }
             Ok(())
         }
