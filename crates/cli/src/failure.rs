@@ -113,13 +113,14 @@ impl From<snapshot::Error> for Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(db) => Failure::config(
-                format!("Postgres: {} (SQLSTATE {})", db.message(), db.code().code()),
-                remedy_of(db.code().code()),
-            ),
-            None => Failure::retry(format!("Postgres: {error}"), REACH),
-        }
+        let Some(db) = error.as_db_error() else {
+            return Failure::retry(format!("Postgres: {error}"), REACH);
+        };
+        let code = db.code().code();
+        let remedy = db.hint().unwrap_or_else(|| remedy_of(code)).to_owned();
+        let consequence = consequence(wal::Kind::of_sqlstate(code));
+        let message = format!("Postgres: {} (SQLSTATE {code})", db.message());
+        Failure { consequence, message, remedy }
     }
 }
 
@@ -133,12 +134,15 @@ fn of_source(kind: wal::Kind, db: Option<&wal::DbError>) -> (Consequence, String
             _ => "check source.url and what belongs to it".to_owned(),
         },
     };
-    let consequence = match kind {
+    (consequence(kind), remedy)
+}
+
+fn consequence(kind: wal::Kind) -> Consequence {
+    match kind {
         wal::Kind::Transient => Consequence::Retry,
         wal::Kind::Config => Consequence::Config,
         wal::Kind::Definite => Consequence::Stop,
-    };
-    (consequence, remedy)
+    }
 }
 
 /// What to do about an [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html).

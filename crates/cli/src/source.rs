@@ -1,5 +1,7 @@
 //! The database as it is: what kind of server, which publication, which slot.
 
+use std::time::Duration;
+
 use change::Lsn;
 use snapshot::catalog::{self, Publication};
 use tokio_postgres::Client;
@@ -141,6 +143,14 @@ impl Source {
                 wal::identifier(&self.info.user)
             ),
         ))
+    }
+
+    /// How long the server waits for a sign of life from us; zero for ever.
+    pub(crate) async fn wal_sender_timeout(&self) -> Result<Duration, Failure> {
+        const QUERY: &str =
+            "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
+        let row = self.client.query_one(QUERY, &[]).await?;
+        Ok(Duration::from_millis(row.get::<_, i64>(0).unsigned_abs()))
     }
 
     /// The columns of an `id` that the configuration names must be unique together: two rows with one document would

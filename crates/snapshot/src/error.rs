@@ -45,8 +45,10 @@ impl Error {
     pub fn kind(&self) -> wal::Kind {
         match self {
             Error::Wal { source, .. } => source.kind(),
-            Error::Sql { source, .. } if source.as_db_error().is_some() => wal::Kind::Config,
-            Error::Sql { .. } => wal::Kind::Transient,
+            Error::Sql { source, .. } => match source.as_db_error() {
+                Some(db) => wal::Kind::of_sqlstate(db.code().code()),
+                None => wal::Kind::Transient,
+            },
             Error::Line { .. } | Error::NoSnapshot => wal::Kind::Definite,
         }
     }

@@ -1,7 +1,8 @@
 //! Finding a server that takes us.
 //!
 //! The hosts are tried in order, and all addresses of each, because a name may have an IPv6 address that leads nowhere.
-//! `connect_timeout` counts anew for each: looking the name up, then for each address connecting, TLS and login together.
+//! `connect_timeout` counts anew for each step: looking the name up, then for each address connecting, TLS and login
+//! together.
 
 use std::future::Future;
 use std::io;
@@ -96,7 +97,14 @@ async fn attempt(
         }
     };
     let mut wire = Wire::new(transport);
-    let session = login::login(&mut wire, info, host, mode).await?;
+    let session = login::login(&mut wire, info, host, mode).await.map_err(|error| match error {
+        Error::Io { source, .. } => failed(host)(source),
+        Error::Closed { .. } => failed(host)(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the server closed the connection during the login",
+        )),
+        other => other,
+    })?;
     Ok(Connection { wire, session, busy: false })
 }
 

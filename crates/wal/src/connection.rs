@@ -12,7 +12,7 @@ use crate::conninfo::ConnInfo;
 use crate::copy_out::CopyOut;
 use crate::error::{Error, Result};
 use crate::login::{Mode, Session, unexpected};
-use crate::wire::{Wire, server_error};
+use crate::wire::{Wire, server_error, shorten};
 
 /// What [`Connection::simple_query`] holds in memory at most, in bytes of values.
 const MOST_ROWS: usize = 64 * 1024 * 1024;
@@ -82,7 +82,7 @@ impl Connection {
                 Message::DataRow(row) => {
                     size += row.buffer().len() + size_of::<TextRow>();
                     if size > MOST_ROWS {
-                        return Err(Error::TooLarge { doing: sql.to_owned(), limit: MOST_ROWS });
+                        return Err(Error::TooLarge { doing: shorten(sql), limit: MOST_ROWS });
                     }
                     rows.push(text_row(&row, self.wire.position())?);
                 }
@@ -248,6 +248,22 @@ mod tests {
         let error = connection.simple_query("b").await.unwrap_err();
         assert!(matches!(error, Error::Abandoned), "{error}");
         assert!(connection.copy_out("copy").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end() {
+        let (mut connection, mut server) = connection();
+        let mut row = vec![0, 1, 0, 0x10, 0, 0];
+        row.resize(row.len() + (1 << 20), b'x');
+        let row = frame(b'D', &row);
+        let feed = async {
+            for _ in 0..64 {
+                server.send(&row).await;
+            }
+        };
+        let (answer, ()) = tokio::join!(connection.simple_query("endless"), feed);
+        let error = answer.unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
 
     #[tokio::test]

@@ -27,6 +27,14 @@ pub enum Kind {
     Definite,
 }
 
+impl Kind {
+    /// What an error of the server with this [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html)
+    /// calls for.
+    pub fn of_sqlstate(code: &str) -> Self {
+        sqlstate::kind(code)
+    }
+}
+
 /// Any failure of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -72,7 +72,8 @@ pub(crate) fn copy_data_run(bytes: &[u8], limit: usize, position: u64) -> Result
 pub(crate) struct Run {
     /// Bytes of whole CopyData messages.
     pub(crate) whole: usize,
-    /// The message behind them: another kind, or a CopyData message that is not all there. None if not even its head is.
+    /// The message behind them: another kind, or a CopyData message that is not all there. None if not even its head
+    /// is.
     pub(crate) next: Option<Head>,
 }
 

@@ -52,6 +52,9 @@ pub(crate) fn login_remedy(code: &str, replication: bool) -> &'static str {
             "the role needs the REPLICATION attribute: ALTER ROLE … REPLICATION"
         }
         "42501" => "the role needs CONNECT on the database",
+        "08P01" => {
+            "a connection pooler? It does not pass session settings and replication on: connect to the server itself"
+        }
         "53300" if replication => "raise max_wal_senders or max_connections, or end idle sessions",
         "53300" => "raise max_connections, or end idle sessions",
         _ => "",

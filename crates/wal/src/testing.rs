@@ -61,6 +61,17 @@ pub(crate) fn pair() -> (Wire, Server<UnixStream>) {
     (wire, Server { stream: theirs })
 }
 
+/// The same over TCP.
+pub(crate) async fn tcp_pair() -> (Wire, Server<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = Transport::tcp(listener.local_addr().unwrap()).await.unwrap();
+    let server = accept(listener).await;
+    server.stream.set_nodelay(true).unwrap();
+    let mut wire = Wire::new(Transport::Tcp(ours));
+    wire.allow_large_messages();
+    (wire, server)
+}
+
 /// The settings to reach a server that this listener will play.
 pub(crate) async fn listen(more: &str) -> (TcpListener, ConnInfo) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -4,6 +4,7 @@
 //! called again. Whole CopyData messages leave as one [`Bytes`] that shares the input buffer: one allocation serves
 //! many messages, and nothing is copied but the incomplete tail when a buffer is full.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -25,7 +26,6 @@ pub(crate) const READ: usize = 256 * 1024;
 /// A buffer with less room than this is replaced before the next read.
 const LEAST_ROOM: usize = 32 * 1024;
 
-#[derive(Debug)]
 pub(crate) struct Wire {
     transport: Transport,
     input: BytesMut,
@@ -109,7 +109,8 @@ impl Wire {
         self.pace.enable(on, &self.transport);
     }
 
-    /// All whole CopyData messages that have arrived, with the position of their first byte, and the head of what follows.
+    /// All whole CopyData messages that have arrived, with the position of their first byte, and the head of what
+    /// follows.
     pub(crate) fn take_copy_data(&mut self) -> Result<(Bytes, u64, Option<Head>)> {
         let Run { whole, next } = frame::copy_data_run(&self.input, self.limit, self.position)?;
         let position = self.position;
@@ -162,6 +163,11 @@ impl Wire {
         Ok(())
     }
 
+    /// Whether the next message, whose head this is, has arrived whole.
+    pub(crate) fn holds(&self, head: Head) -> bool {
+        self.input.len() >= head.size
+    }
+
     fn peek(&self) -> Result<Option<Head>> {
         frame::head(&self.input, self.limit, self.position)
     }
@@ -202,6 +208,16 @@ impl Wire {
     }
 }
 
+/// Without the buffers: there are passwords and rows in them.
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("transport", &self.transport)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Reads until the transport has nothing more, or the buffer is full. Several turns are needed for TLS, which hands
 /// out one record at a time; for a plain socket the second one costs no system call.
 async fn read_all(transport: &mut Transport, input: &mut BytesMut) -> io::Result<usize> {
@@ -230,17 +246,20 @@ fn log_notice(body: &NoticeResponseBody) {
     }
 }
 
-/// A server's error as ours; of a long command only the beginning is told.
+/// A server's error as ours.
 pub(crate) fn server_error(body: &ErrorResponseBody, doing: &str) -> Error {
-    const TOLD: usize = 200;
     match DbError::read(body.fields()) {
         Ok(error) => {
-            let mut told: String = doing.chars().take(TOLD).collect();
-            if told.len() < doing.len() {
-                told.push('…');
-            }
-            Error::Server { doing: told, error: Box::new(error), remedy: String::new() }
+            Error::Server { doing: shorten(doing), error: Box::new(error), remedy: String::new() }
         }
         Err(error) => Error::protocol(0, format!("ErrorResponse: {error}")),
+    }
+}
+
+/// The beginning of a command, for a message.
+pub(crate) fn shorten(command: &str) -> String {
+    match command.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &command[..end]),
+        None => command.to_owned(),
     }
 }

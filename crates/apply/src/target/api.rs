@@ -12,9 +12,13 @@ use super::client::{Answer, Client, SendError};
 use super::config::TargetConfig;
 use super::info::ServerInfo;
 use crate::Error;
+use crate::backoff::Backoff;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
+/// How often a call is repeated that finds the server or a shard just starting: about twenty seconds. Every call here may be
+/// repeated: its effect is the same, or it is compare-and-set.
+const PATIENCE: u32 = 32;
 /// What may stand in a path segment as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -120,8 +124,15 @@ impl Target {
     ) -> Result<Answer, ApiError> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let answer = self.client.send(method, path, JSON, body).await?;
-        expect(&what, answer, good)
+        let mut backoff = Backoff::default();
+        loop {
+            let answer = self.client.send(method.clone(), path, JSON, body.clone()).await?;
+            let starting = matches!(answer.status.as_u16(), 429 | 503);
+            if !starting || backoff.attempts() >= PATIENCE {
+                return expect(&what, answer, good);
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
     }
 
     /// Sends a [bulk](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk) body as it is and

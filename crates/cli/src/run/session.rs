@@ -28,7 +28,7 @@ pub(super) async fn run(
     goal: Option<Lsn>,
 ) -> Result<(), Failure> {
     source.revive().await?;
-    let stream = start(context, source, applier.durable()).await?;
+    let stream = start(context, source, applier.confirmed()).await?;
     // Read only now: the slot is ours, so no other process can be sending any more.
     let replay_end = position::flushed(&source.client).await?;
     if let Some(goal) = goal.filter(|goal| *goal > replay_end) {
@@ -36,9 +36,11 @@ pub(super) async fn run(
         info!(%goal, "waiting for the log to be flushed");
     }
     applier.begin_session(Session { replay_end });
-    info!(from = %applier.durable(), %replay_end, "streaming");
+    info!(from = %applier.confirmed(), %replay_end, "streaming");
 
-    let (pump, receiver, confirm) = stream.split(StreamOptions::default());
+    let wal_sender_timeout = source.wal_sender_timeout().await?;
+    let options = StreamOptions { wal_sender_timeout, ..StreamOptions::default() };
+    let (pump, receiver, confirm) = stream.split(options);
     let pump_stop = CancellationToken::new();
     let pump = tokio::spawn(pump.run(pump_stop.clone()));
     let followed = follow(context, applier, receiver, &confirm, goal).await;

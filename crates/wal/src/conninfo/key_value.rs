@@ -1,7 +1,8 @@
 //! `host=db1 user='o''brien'`: libpq's keyword/value strings.
 //!
 //! [The rules](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE): spaces
-//! around `=` are allowed; a value that is empty or has spaces stands in single quotes; `\'` and `\\` inside of a value.
+//! around `=` are allowed; a value that is empty or has spaces stands in single quotes; `\'` and `\\` inside of a
+//! value.
 
 use std::iter::Peekable;
 use std::str::Chars;

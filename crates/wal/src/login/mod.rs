@@ -10,6 +10,7 @@ mod scram;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use postgres_protocol::authentication;
 use postgres_protocol::message::backend::{ErrorResponseBody, Message};
@@ -51,11 +52,21 @@ const PINNED: [(&str, &str, Option<&str>); 11] = [
 ];
 
 /// What the server told at login.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Session {
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) process_id: i32,
+    /// Whoever has it can cancel our queries.
     pub(crate) secret_key: i32,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("parameters", &self.parameters)
+            .field("process_id", &self.process_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Logs in on a fresh connection.

@@ -3,6 +3,8 @@
 //! [The messages](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA) are
 //! read one by one from the bytes that they came in, when the consumer asks for them.
 
+use std::fmt;
+
 use bytes::Bytes;
 use change::Lsn;
 
@@ -10,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::frame::{Bodies, HEADER};
 
 /// Some messages of the stream, at least one; it owns their bytes, which no copy was made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Chunk {
     frames: Bytes,
     /// Of the first byte, on the connection.
@@ -33,6 +35,13 @@ impl Chunk {
     /// Bytes on the wire.
     pub fn size(&self) -> usize {
         self.frames.len()
+    }
+}
+
+/// Without the bytes: there are rows in them.
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk").field("size", &self.size()).finish_non_exhaustive()
     }
 }
 

@@ -150,14 +150,16 @@ impl Pump {
                 return if must_reply { self.send_status(false).await } else { Ok(()) };
             }
             match next {
-                Some(head) if head.tag != frame::COPY_DATA => self.control().await?,
+                Some(head) if head.tag != frame::COPY_DATA && self.wire.holds(head) => {
+                    self.control().await?;
+                }
                 _ => return Ok(()),
             }
         }
     }
 
-    /// Notes how far the server is. True if it wants an answer. Whatever is malformed is left to the consumer, who meets it at
-    /// its place.
+    /// Notes how far the server is. True if it wants an answer. Whatever is malformed is left to the consumer, who
+    /// meets it at its place.
     fn look_at(&mut self, frames: &[u8], position: u64) -> bool {
         let mut must_reply = false;
         for body in Bodies::new(frames) {

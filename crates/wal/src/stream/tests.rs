@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::error::{Error, Kind, Result};
-use crate::testing::{PATIENCE, Server, error_response, frame, keepalive, pair, wal_data};
+use crate::testing::{
+    PATIENCE, Server, error_response, frame, keepalive, pair, tcp_pair, wal_data,
+};
 
 struct Stream {
     server: Server<UnixStream>,
@@ -184,6 +186,32 @@ async fn whatever_the_split_the_messages_are_the_same() {
 }
 
 #[tokio::test]
+async fn a_burst_is_gathered_but_its_end_is_not_held() {
+    let (wire, mut server) = tcp_pair().await;
+    let (pump, mut receiver, _confirm) =
+        Replication::new(wire, Lsn::ZERO).split(StreamOptions::default());
+    let shutdown = CancellationToken::new();
+    let pump = tokio::spawn(pump.run(shutdown.clone()));
+    for _ in 0..20 {
+        let message = wal_data(1, b"x");
+        let burst = async {
+            for _ in 0..500 {
+                server.send(&message).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(burst, read(&mut receiver, 500));
+        server.send(&keepalive(2, false)).await;
+        let started = tokio::time::Instant::now();
+        assert_eq!(read(&mut receiver, 1).await, [2]);
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+    shutdown.cancel();
+    drop(server);
+    assert!(outcome(pump).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_unknown_message_is_an_error_at_its_place() {
     let mut stream = start(StreamOptions::default());
     let mut bytes = wal_data(200, b"ok");
@@ -237,6 +265,18 @@ async fn the_servers_reason_comes_after_what_it_sent() {
     let error = outcome(stream.pump).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Transient);
     assert_eq!(error.db_error().unwrap().code, "57P01");
+}
+
+#[tokio::test]
+async fn half_an_error_holds_nothing_up() {
+    let mut stream = start(patient(150));
+    stream.server.status().await;
+    let error = error_response("57P01", "terminating");
+    stream.server.send(&error[..10]).await;
+    stream.server.status().await;
+    stream.server.status().await;
+    stream.server.send(&error[10..]).await;
+    assert!(outcome(stream.pump).await.unwrap_err().db_error().is_some());
 }
 
 #[tokio::test]

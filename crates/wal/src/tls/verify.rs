@@ -184,7 +184,7 @@ pub(super) fn advice(reason: &CertificateError) -> &'static str {
             ": a clock is wrong"
         }
         _ => {
-            ": the server needs a certificate of X.509 version 3 that is no authority's own, or stands itself in sslrootcert"
+            ": the server needs a certificate of X.509 version 3 that is no authority's own, or is itself in sslrootcert"
         }
     }
 }
