@@ -16,6 +16,8 @@ mod error;
 mod indices;
 mod loader;
 mod state;
+#[cfg(test)]
+mod stub;
 mod target;
 mod version;
 

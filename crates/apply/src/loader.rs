@@ -52,10 +52,9 @@ impl Loader {
         source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (batch, version) = (&mut self.batch, self.version);
-        self.indices.with(|list| match list.get_mut(index) {
+        self.indices.with(|list| match list.get(index) {
             None => Ok(()),
             Some(managed) => {
-                managed.dirty = true;
                 let (index, index_name) = (managed.number, managed.state.index.as_str());
                 let write = Write { index, index_name, id, version, origin: Origin::Copy };
                 batch.index(&write, source)

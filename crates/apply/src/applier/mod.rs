@@ -217,10 +217,9 @@ impl Applier {
         source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let batch = &mut self.batch;
-        self.indices.with(|list| match list.get_mut(at) {
+        self.indices.with(|list| match list.get(at) {
             None => Ok(()),
             Some(managed) => {
-                managed.dirty = true;
                 let write = write_of(managed.number, &managed.state.index, id, change);
                 batch.index(&write, source)
             }
@@ -231,8 +230,7 @@ impl Applier {
     pub fn delete(&mut self, at: usize, id: &[u8], change: (Version, Origin)) {
         let batch = &mut self.batch;
         self.indices.with(|list| {
-            if let Some(managed) = list.get_mut(at) {
-                managed.dirty = true;
+            if let Some(managed) = list.get(at) {
                 batch.delete(&write_of(managed.number, &managed.state.index, id, change));
             }
         });
@@ -409,6 +407,13 @@ impl Applier {
         let Some(sealed) = self.batch.seal(force) else { return };
         let (end, mid_transaction) = (sealed.end, sealed.mid_transaction);
         self.applied_rows += sealed.ops.len() as u64;
+        // Only now: a refresh before this moment would not have shown it.
+        let touched = sealed.indices();
+        self.indices.with(|list| {
+            for managed in list.iter_mut().filter(|managed| touched.contains(&managed.number)) {
+                managed.dirty = true;
+            }
+        });
         let target = self.target.clone();
         let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
         let work = Box::pin(async move { deliver(&target, &guard, &sealed).await });
@@ -473,3 +478,6 @@ async fn until(instant: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -288,6 +288,19 @@ impl Batch {
     }
 }
 
+impl Sealed {
+    /// The numbers of the concrete indices that it writes to.
+    pub(crate) fn indices(&self) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        for op in &self.ops {
+            if numbers.last() != Some(&op.index) && !numbers.contains(&op.index) {
+                numbers.push(op.index);
+            }
+        }
+        numbers
+    }
+}
+
 impl Op {
     /// The id as it stands in the body, quoted and escaped.
     pub(crate) fn id<'b>(&self, body: &'b [u8]) -> &'b [u8] {

@@ -1,93 +1,13 @@
-//! Answers that a real server can't be made to give at will, from a stub that follows a script.
+//! Deliveries against answers that a real server can't be made to give at will.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
 
 use change::{CommitLsn, Lsn};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
 use super::super::batch::{Batch, Limits, Origin, Write};
 use super::*;
-use crate::target::TargetConfig;
+use crate::stub::{Reply, Stub};
 use crate::{Kind, Version};
-
-/// What the stub does with one bulk request.
-enum Reply {
-    Answer(u16, String),
-    /// Reads the request and cuts the connection.
-    Cut,
-}
-
-/// A search server that answers `GET /` and then follows the script. Keeps the bodies of the bulk requests.
-struct Stub {
-    url: String,
-    bodies: Arc<Mutex<Vec<String>>>,
-}
-
-impl Stub {
-    async fn start(script: Vec<Reply>) -> Stub {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let bodies = Arc::new(Mutex::new(Vec::new()));
-        let (script, seen) = (Arc::new(Mutex::new(VecDeque::from(script))), bodies.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, script.clone(), seen.clone()));
-            }
-        });
-        Stub { url, bodies }
-    }
-
-    async fn target(&self) -> Target {
-        let config =
-            TargetConfig { urls: vec![self.url.clone()], credentials: None, ca_file: None };
-        Target::connect(&config).await.unwrap()
-    }
-
-    fn ids(&self, request: usize) -> Vec<String> {
-        let bodies = self.bodies.lock().unwrap();
-        let actions = bodies[request].lines().filter(|line| line.contains("\"_id\""));
-        actions.map(|line| line.split('"').nth(9).unwrap().to_owned()).collect()
-    }
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    script: Arc<Mutex<VecDeque<Reply>>>,
-    bodies: Arc<Mutex<Vec<String>>>,
-) {
-    while let Some((head, body)) = read_request(&mut stream).await {
-        let reply = if head.starts_with("GET / ") {
-            let root =
-                r#"{"cluster_uuid":"c","version":{"number":"3.6.0","distribution":"opensearch"}}"#;
-            Reply::Answer(200, root.to_owned())
-        } else {
-            bodies.lock().unwrap().push(body);
-            script.lock().unwrap().pop_front().expect("one more reply in the script")
-        };
-        let Reply::Answer(status, body) = reply else { return };
-        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(answer.as_bytes()).await.unwrap();
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
-    let mut bytes = Vec::new();
-    let head = loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            break String::from_utf8(bytes.drain(..end + 4).collect()).unwrap();
-        }
-        (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
-    };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.map_or(0, |length| length.parse().unwrap());
-    while bytes.len() < length {
-        (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
-    }
-    Some((head, String::from_utf8(bytes).unwrap()))
-}
 
 /// Counts how often the indices were checked, and finds them as they were.
 #[derive(Default)]

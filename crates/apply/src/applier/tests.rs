@@ -1,0 +1,160 @@
+//! The order of what goes to the target: nothing shown too early, nothing forgotten, nothing confirmed before it is saved.
+
+use std::convert::Infallible;
+
+use super::*;
+use crate::indices::{IndexPlan, Managed};
+use crate::state::{IndexState, Step};
+use crate::stub::Stub;
+
+const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
+const REFRESH: &str = "POST /p-g1/_refresh";
+const BULK: &str = "POST /_bulk";
+
+fn state() -> State {
+    let index = IndexState {
+        alias: "p".into(),
+        table: "public.p".into(),
+        index: "p-g1".into(),
+        uuid: "U".into(),
+        histories: vec!["h".into()],
+        shown: Some("p-g1".into()),
+        retired: Vec::new(),
+        truncations: 0,
+        plan_hash: String::new(),
+    };
+    State {
+        formula: crate::FORMULA,
+        system_id: "1".into(),
+        timeline: 1,
+        database: "d".into(),
+        slot: "s".into(),
+        publication: "p".into(),
+        generation: 1,
+        step: Step::Streaming,
+        applied_lsn: Lsn::new(100),
+        visible_lsn: Lsn::new(100),
+        indexes: vec![index],
+        writer: String::new(),
+        sequence: 0,
+    }
+}
+
+/// An applier at 100 whose session has replayed everything at `replay_end`.
+async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
+    let target = Arc::new(stub.target().await);
+    let state = state();
+    let plan = IndexPlan {
+        alias: "p".into(),
+        table: "public.p".into(),
+        mapping: serde_json::json!({}),
+        settings: serde_json::Map::new(),
+        hash: String::new(),
+    };
+    let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
+    let store = Store::new(target.clone(), "1", "d", "s");
+    let config = ApplierConfig { limits, refresh: Duration::from_millis(10) };
+    let mut applier = Applier::new(config, target, store, indices, state);
+    applier.begin_session(Session { replay_end: Lsn::new(replay_end) });
+    applier.set_dry(true);
+    applier
+}
+
+fn change(applier: &mut Applier, id: &str) {
+    let change = applier.next_change();
+    let Ok(()) = applier.index(0, id.as_bytes(), change, |out| {
+        out.extend_from_slice(b"{}");
+        Ok::<_, Infallible>(())
+    });
+}
+
+fn begin(applier: &mut Applier, commit: u64) {
+    applier.begin(CommitLsn(Lsn::new(commit)), Duration::from_secs(u64::MAX / 4));
+}
+
+fn transaction(applier: &mut Applier, commit: u64, id: &str) {
+    begin(applier, commit);
+    change(applier, id);
+    applier.commit(Lsn::new(commit + 48));
+}
+
+#[tokio::test]
+async fn a_change_that_arrives_while_refreshing_is_shown_by_the_next_refresh() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, ROOMY, 100).await;
+    // What the process before may have left unseen is being shown when the change arrives.
+    applier.start_what_is_due();
+    assert!(applier.showing.is_some());
+    transaction(&mut applier, 800, "a");
+    applier.step().await.unwrap();
+    assert!(applier.visible() < Lsn::new(848), "it has not even been sent");
+    applier.drain().await.unwrap();
+    assert_eq!(applier.visible(), Lsn::new(848));
+    let requests = stub.requests();
+    let of = |what: &str| requests.iter().rposition(|request| request == what).unwrap();
+    assert!(of(REFRESH) > of(BULK), "{requests:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_shown_before_the_replay_is_over() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, ROOMY, 1000).await;
+    transaction(&mut applier, 800, "a");
+    applier.drain().await.unwrap();
+    assert_eq!((applier.durable(), applier.visible()), (Lsn::new(848), Lsn::new(100)));
+    assert!(!stub.requests().contains(&REFRESH.to_owned()));
+    applier.idle(Lsn::new(1000));
+    applier.drain().await.unwrap();
+    assert_eq!(applier.visible(), Lsn::new(1000));
+    assert!(stub.requests().contains(&REFRESH.to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_is_shown_in_the_middle_of_a_transaction() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, Limits { rows: 2, ..ROOMY }, 100).await;
+    applier.drain().await.unwrap();
+    let before = stub.requests().len();
+    begin(&mut applier, 800);
+    change(&mut applier, "a");
+    change(&mut applier, "b");
+    while !applier.has_room() || applier.flight.is_some() {
+        applier.step().await.unwrap();
+    }
+    // A keepalive from within the transaction moves nothing.
+    applier.idle(Lsn::new(900));
+    applier.drain().await.unwrap();
+    assert_eq!(stub.requests()[before..], [BULK]);
+    assert_eq!((applier.durable(), applier.visible()), (Lsn::new(100), Lsn::new(100)));
+    applier.commit(Lsn::new(848));
+    applier.drain().await.unwrap();
+    assert_eq!((applier.confirmed(), applier.visible()), (Lsn::new(848), Lsn::new(848)));
+}
+
+#[tokio::test]
+async fn a_position_is_confirmed_after_the_state_that_holds_it_is_saved() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, ROOMY, 100).await;
+    transaction(&mut applier, 800, "a");
+    while applier.confirmed() < Lsn::new(848) {
+        applier.step().await.unwrap();
+        let saved = stub.requests().iter().any(|request| request.starts_with("PUT /wal2es-state"));
+        assert!(saved || applier.confirmed() == Lsn::new(100), "{:?}", stub.requests());
+    }
+    let requests = stub.requests();
+    let first = |what: &str| requests.iter().position(|request| request.starts_with(what)).unwrap();
+    assert!(first(BULK) < first("PUT /wal2es-state/_doc/"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_keepalive_counts_only_when_nothing_is_on_its_way() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, ROOMY, 100).await;
+    transaction(&mut applier, 800, "a");
+    applier.idle(Lsn::new(900));
+    assert_eq!(applier.durable(), Lsn::new(100), "the change before it has not been sent");
+    applier.drain().await.unwrap();
+    assert_eq!((applier.durable(), applier.visible()), (Lsn::new(900), Lsn::new(900)));
+    applier.idle(Lsn::new(950));
+    assert_eq!((applier.durable(), applier.visible()), (Lsn::new(950), Lsn::new(950)));
+}
