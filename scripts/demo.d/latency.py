@@ -19,8 +19,9 @@ from postgres import Postgres
 from searching import Searcher, node
 
 COMMITS = 100
-WARM_UP = 30
-PAUSE = 0.03
+WARM_UP = 20
+# Long enough for the system to be idle: after a refresh the connector leaves the server to others for five times as long.
+PAUSE = 0.15
 FLOOR = "demo-floor"
 BULK_GOAL, SEARCH_GOAL = 3, 5
 
@@ -142,7 +143,7 @@ def search(postgres, searcher, places):
     delays, searches = [], []
     for turn in range(WARM_UP + COMMITS):
         place = random.choice(places)
-        time.sleep(PAUSE)
+        time.sleep(2 * PAUSE)
         ((population,),) = postgres.run(
             f"UPDATE place SET population = population + 1 WHERE id = {place} RETURNING population"
         )

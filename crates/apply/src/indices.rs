@@ -318,9 +318,9 @@ fn differences(path: &str, want: &Value, got: &Value, wrong: &mut Vec<String>) {
 mod tests {
     use super::*;
 
-    fn wrong(want: Value, got: Value) -> Vec<String> {
+    fn wrong(want: &Value, got: &Value) -> Vec<String> {
         let mut wrong = Vec::new();
-        differences("", &want, &got, &mut wrong);
+        differences("", want, got, &mut wrong);
         wrong
     }
 
@@ -328,8 +328,9 @@ mod tests {
     fn a_mapping_that_only_prints_differently_is_the_same() {
         let want = json!({"dynamic": false, "properties": {"a": {"type": "keyword", "ignore_above": 8191}}});
         let got = json!({"dynamic": "false", "properties": {"a": {"type": "keyword", "ignore_above": 8191}}});
-        assert_eq!(wrong(want, got), [""; 0]);
-        let empty = wrong(json!({"dynamic": false, "properties": {}}), json!({"dynamic": "false"}));
+        assert_eq!(wrong(&want, &got), [""; 0]);
+        let empty =
+            wrong(&json!({"dynamic": false, "properties": {}}), &json!({"dynamic": "false"}));
         assert_eq!(empty, [""; 0]);
     }
 
@@ -338,7 +339,7 @@ mod tests {
         let want = json!({"dynamic": false, "properties": {"a": {"type": "keyword"}}});
         let got = json!({"dynamic": "strict", "properties": {"a": {"type": "text"}, "b": {"type": "long"}}});
         assert_eq!(
-            wrong(want, got),
+            wrong(&want, &got),
             [
                 "mapping dynamic is strict instead of false",
                 "mapping properties.a.type is text instead of keyword",

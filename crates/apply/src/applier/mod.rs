@@ -90,6 +90,8 @@ pub struct Applier {
     showing: Option<(Instant, Lsn, Work<()>)>,
     saving: Option<(Lsn, Lsn, Work<()>)>,
     checking: Option<Work<()>>,
+    dropping: Option<Work<Vec<String>>>,
+    drop_at: Option<Instant>,
 
     at_commit: bool,
     durable: Lsn,
@@ -127,6 +129,8 @@ impl Applier {
             showing: None,
             saving: None,
             checking: None,
+            dropping: None,
+            drop_at: None,
             at_commit: true,
             durable,
             visible,
@@ -150,6 +154,7 @@ impl Applier {
         // earlier process wrote may never have been refreshed.
         self.at_commit = true;
         self.indices.with(|list| list.iter_mut().for_each(|managed| managed.dirty = true));
+        self.plan_to_drop();
     }
 
     /// Every commit that ends at or before this is in the index: where the next session starts.
@@ -322,6 +327,10 @@ impl Applier {
                     _ => {}
                 }
             }
+            dropped = finished(self.dropping.as_mut()) => {
+                let dropped = dropped?;
+                self.dropped(&dropped);
+            }
             () = until(wake) => {}
         }
         Ok(())
@@ -382,7 +391,7 @@ impl Applier {
             Next::Wait(until) => until,
         };
         let changed = self.durable > self.confirmed || self.visible > self.saved_visible;
-        let mut wakes = [wake, None, None];
+        let mut wakes = [wake, None, None, None];
         if changed && self.showing.is_none() && self.saving.is_none() {
             match self.saved_at.map(|at| at + SAVE_EVERY).filter(|due| *due > now) {
                 Some(due) => wakes[1] = Some(due),
@@ -398,6 +407,11 @@ impl Applier {
             self.checked_at = now;
             let (target, indices) = (self.target.clone(), self.indices.clone());
             self.checking = Some(Box::pin(async move { indices.check(&target).await }));
+        }
+        match self.drop_at {
+            Some(due) if due > now => wakes[3] = Some(due),
+            Some(_) if self.dropping.is_none() && self.showing.is_none() => self.start_dropping(),
+            _ => {}
         }
         wakes.into_iter().flatten().min()
     }

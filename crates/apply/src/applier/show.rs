@@ -3,10 +3,11 @@
 //! A table that was truncated goes on in an empty index beside the old one, and readers are moved over at the commit
 //! boundary, in place of a refresh: at once, and without a tombstone for every row. Before the swap the state document
 //! is saved with the new index and with everything up to this commit applied, so that a restart in between ends the
-//! swap and replays nothing into the wrong index.
+//! swap and replays nothing into the wrong index. The old index is dropped a little later: a search that has resolved the
+//! alias just before would fail otherwise.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -22,10 +23,13 @@ pub(super) fn is_pending(managed: &Managed) -> bool {
     managed.dirty || is_hidden(managed)
 }
 
-/// Behind the alias is another index than the one that is written, or none, or old ones are left.
+/// Behind the alias is another index than the one that is written, or none.
 fn is_hidden(managed: &Managed) -> bool {
-    managed.state.shown.as_ref() != Some(&managed.state.index) || !managed.state.retired.is_empty()
+    managed.state.shown.as_ref() != Some(&managed.state.index)
 }
+
+/// How long an index is kept that readers have just been moved away from.
+const DROP_AFTER: Duration = Duration::from_secs(5);
 
 impl Applier {
     /// Shows everything that is durable now.
@@ -63,11 +67,42 @@ impl Applier {
         self.visible = self.visible.max(visible);
         self.indices.with(|list| {
             for managed in list.iter_mut().filter(|managed| is_hidden(managed)) {
-                managed.state.shown = Some(managed.state.index.clone());
-                managed.state.retired.clear();
+                let state = &mut managed.state;
+                state.retired.extend(state.shown.replace(state.index.clone()));
             }
         });
+        self.plan_to_drop();
         self.settle();
+    }
+
+    /// If there are retired indices, sets the time to drop them.
+    pub(super) fn plan_to_drop(&mut self) {
+        let retired = self.indices.with(|list| list.iter().any(|m| !m.state.retired.is_empty()));
+        self.drop_at = retired.then(|| Instant::now() + DROP_AFTER);
+    }
+
+    /// Drops the indices that nobody reads any more.
+    pub(super) fn start_dropping(&mut self) {
+        self.drop_at = None;
+        let names: Vec<String> =
+            self.indices.with(|list| list.iter().flat_map(|m| m.state.retired.clone()).collect());
+        let target = self.target.clone();
+        self.dropping = Some(Box::pin(async move {
+            for name in &names {
+                persist(|| async { Ok(target.delete_index(name).await?) }).await?;
+            }
+            Ok(names)
+        }));
+    }
+
+    /// Those are gone.
+    pub(super) fn dropped(&mut self, names: &[String]) {
+        self.dropping = None;
+        self.indices.with(|list| {
+            for managed in list.iter_mut() {
+                managed.state.retired.retain(|retired| !names.contains(retired));
+            }
+        });
     }
 
     /// The table of the managed index `at` was emptied: what follows goes into a fresh index. False when `stop` came
@@ -127,18 +162,20 @@ async fn refresh(target: &Arc<Target>, names: &[String]) -> Result<(), Error> {
     .await
 }
 
-/// Turns the aliases to the indices that are written and drops the others, all at once.
+/// Turns the aliases to the indices that are written, all at once.
 async fn swap(target: &Arc<Target>, hidden: &[Managed]) -> Result<(), Error> {
     persist(|| async {
         let mut actions: Vec<Value> = Vec::new();
         for managed in hidden {
-            let state = &managed.state;
-            actions.push(json!({"add": {"index": state.index, "alias": state.alias}}));
-            for old in state.shown.iter().chain(&state.retired) {
-                if *old != state.index && target.index(old).await?.is_some() {
-                    actions.push(json!({"remove_index": {"index": old}}));
-                }
-            }
+            let (alias, index) = (&managed.state.alias, &managed.state.index);
+            actions.push(json!({"add": {"index": index, "alias": alias}}));
+            let behind = target.alias(alias).await?;
+            actions.extend(
+                behind
+                    .iter()
+                    .filter(|old| *old != index)
+                    .map(|old| json!({"remove": {"index": old, "alias": alias}})),
+            );
         }
         Ok(target.update_aliases(actions).await?)
     })
