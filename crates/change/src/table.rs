@@ -60,6 +60,8 @@ pub struct Table {
     pub identity: ReplicaIdentity,
     /// The row filter of the publication, as SQL.
     pub row_filter: Option<String>,
+    /// The root of partitions, whose rows are theirs.
+    pub partitioned: bool,
 }
 
 /// One column of a [`Table`].

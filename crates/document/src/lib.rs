@@ -25,6 +25,7 @@
 //!     primary_key: vec!["id".into()],
 //!     identity: ReplicaIdentity::Default,
 //!     row_filter: None,
+//!     partitioned: false,
 //! };
 //! let plan = Plan::new(&table, &IndexSpec::default())?;
 //!

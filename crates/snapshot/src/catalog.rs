@@ -58,7 +58,7 @@ pub async fn published_tables(
         "NULL::text[], NULL::text"
     };
     let query = format!(
-        "SELECT c.oid, n.nspname::text, c.relname::text, c.relreplident, {lists} \
+        "SELECT c.oid, n.nspname::text, c.relname::text, c.relreplident, {lists}, c.relkind = 'p' \
            FROM pg_catalog.pg_publication_tables p \
            JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname \
            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
@@ -132,5 +132,6 @@ fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
         primary_key: key.into_iter().map(|(_, name)| name).collect(),
         identity,
         row_filter: row.get(5),
+        partitioned: row.get(6),
     }
 }

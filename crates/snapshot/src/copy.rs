@@ -21,7 +21,10 @@ pub fn statement(table: &Table) -> String {
         Some(filter) => format!(" WHERE {filter}"),
         None => String::new(),
     };
-    format!("COPY (SELECT {} FROM {}{filter}) TO STDOUT", columns.join(", "), table.name.quoted())
+    // The rows of tables that inherit from this one are published as theirs.
+    let only = if table.partitioned { "" } else { "ONLY " };
+    let (columns, name) = (columns.join(", "), table.name.quoted());
+    format!("COPY (SELECT {columns} FROM {only}{name}{filter}) TO STDOUT")
 }
 
 impl<'a> Copy<'a> {
@@ -60,5 +63,40 @@ impl<'a> Copy<'a> {
             row,
             what,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use change::{Column, PgType, ReplicaIdentity, TableName};
+
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_and_the_filter_of_the_publication_kept() {
+        let column = |name: &str| Column {
+            name: name.into(),
+            ty: PgType::Int4,
+            type_name: "integer".into(),
+            type_oid: 23,
+            not_null: true,
+            in_identity: true,
+            toastable: false,
+        };
+        let mut table = Table {
+            oid: 1,
+            name: TableName::new("S", "a\"b"),
+            columns: vec![column("id"), column("Id")],
+            primary_key: vec!["id".into()],
+            identity: ReplicaIdentity::Default,
+            row_filter: Some("(id > 1)".into()),
+            partitioned: false,
+        };
+        assert_eq!(
+            statement(&table),
+            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE (id > 1)) TO STDOUT"#
+        );
+        table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
+        assert_eq!(statement(&table), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
     }
 }

@@ -94,6 +94,7 @@ pub(crate) mod tests {
             primary_key: columns.first().map(|(name, _)| (*name).to_owned()).into_iter().collect(),
             identity: ReplicaIdentity::Default,
             row_filter: None,
+            partitioned: false,
         }
     }
 }
