@@ -159,7 +159,9 @@ fn compare(state: &IndexState, found: Option<&IndexFacts>) -> Result<(), Error> 
         return Err(Error::stop(format!("the index {index} has vanished from the target"), REMEDY));
     };
     if found.uuid != state.uuid {
-        let what = format!("the index {index} is another one than before (made anew or replaced)");
+        let what = format!(
+            "the index {index} is another one than before: it was replaced, or it vanished and a write made it anew"
+        );
         return Err(Error::stop(what, REMEDY));
     }
     if found.histories.len() < state.histories.len() {

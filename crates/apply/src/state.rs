@@ -212,7 +212,7 @@ impl Store {
         });
         match self.target.create_index(INDEX, &body).await {
             Ok(_) => Ok(()),
-            Err(ApiError::Status { status, .. }) if status.as_u16() == 403 => {
+            Err(ApiError::Status { kind, .. }) if kind == "security_exception" => {
                 // Without the right to make indices, an index made by an administrator will do.
                 match self.target.index(INDEX).await? {
                     Some(_) => Ok(()),

@@ -82,6 +82,7 @@ pub struct Applier {
     pace: Pace,
     batch: Batch,
     replay_end: Lsn,
+    sessions: u64,
     open: Option<Open>,
     dry: bool,
     committed_at: Option<Duration>,
@@ -122,6 +123,7 @@ impl Applier {
             pace: Pace::new(config.refresh),
             batch: Batch::new(config.limits),
             replay_end: Lsn::ZERO,
+            sessions: 0,
             open: None,
             dry: false,
             committed_at: None,
@@ -146,6 +148,7 @@ impl Applier {
     /// A connection to the source begins at [`Applier::durable`]. What an earlier one left unfinished is forgotten: it
     /// comes again. Nothing may be in flight.
     pub fn begin_session(&mut self, session: Session) {
+        self.sessions += 1;
         self.replay_end = self.replay_end.max(session.replay_end);
         self.batch.clear();
         self.open = None;
@@ -170,6 +173,11 @@ impl Applier {
     /// Every commit that ends at or before this is found by searches.
     pub fn visible(&self) -> Lsn {
         self.visible
+    }
+
+    /// Sessions that have begun.
+    pub fn sessions(&self) -> u64 {
+        self.sessions
     }
 
     /// Row operations that have been delivered.

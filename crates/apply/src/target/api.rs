@@ -35,6 +35,8 @@ pub enum ApiError {
         what: String,
         /// HTTP status.
         status: StatusCode,
+        /// The type of the error, such as `security_exception`; empty when the answer has none.
+        kind: String,
         /// `: type: reason`, as the server explains it, or nothing.
         reason: String,
     },
@@ -53,12 +55,13 @@ impl From<ApiError> for Error {
         let text = error.to_string();
         match error {
             ApiError::Send(error) => error.into(),
+            ApiError::Status { kind, .. } if kind == "cluster_block_exception" => Error::config(
+                text,
+                "lift the block: `cluster.blocks.*` in the cluster's settings, `index.blocks.*` in the index's",
+            ),
             ApiError::Status { status, .. } => match status.as_u16() {
                 401 => Error::config(text, "check target.username and target.password or api_key"),
-                403 => Error::config(
-                    text,
-                    "give the user the rights that the README lists, or lift the block of the index",
-                ),
+                403 => Error::config(text, "give the user the rights that the README lists"),
                 408 | 429 | 500.. => Error::transient(text, "look into the search server's log"),
                 _ => Error::config(text, "look into the search server's log"),
             },
@@ -146,9 +149,7 @@ impl Target {
     pub async fn create_index(&self, name: &str, body: &Value) -> Result<bool, ApiError> {
         match self.call(Method::PUT, &segment(name), Some(body), &[200]).await {
             Ok(_) => Ok(true),
-            Err(ApiError::Status { status: StatusCode::BAD_REQUEST, reason, .. })
-                if reason.starts_with(": resource_already_exists_exception") =>
-            {
+            Err(ApiError::Status { kind, .. }) if kind == "resource_already_exists_exception" => {
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -286,8 +287,13 @@ fn expect(what: &str, answer: Answer, good: &[u16]) -> Result<Answer, ApiError> 
     if good.contains(&answer.status.as_u16()) {
         return Ok(answer);
     }
-    let reason = explain(&answer.body);
-    Err(ApiError::Status { what: what.to_owned(), status: answer.status, reason })
+    let (kind, reason) = (error_kind(&answer.body), explain(&answer.body));
+    Err(ApiError::Status { what: what.to_owned(), status: answer.status, kind, reason })
+}
+
+/// The type of an error body; nothing when it has none.
+fn error_kind(body: &[u8]) -> String {
+    serde_json::from_slice::<ErrorBody>(body).map(|body| body.error.kind).unwrap_or_default()
 }
 
 /// `: type: reason` of an error body, shortened; nothing when it has none.

@@ -190,7 +190,7 @@ fn script(config: &Config) -> String {
         false => create_publication(&config.source.publication, &tables),
     };
     format!(
-        "-- As the owner of the tables, with CREATE on the database:\n{publication};\n\n\
+        "-- One statement after the other, not in one transaction.\n\n-- As the owner of the tables, with CREATE on the database:\n{publication};\n\n\
          -- As a role with REPLICATION, in the same database:\n{};\n\n\
          -- What the role of the connector needs (name it as in source.url):\n\
          -- CREATE ROLE wal2es LOGIN REPLICATION;\n\

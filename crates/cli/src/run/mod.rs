@@ -141,7 +141,12 @@ async fn stream(
         let ended = session::run(context, source, applier, goal).await;
         match ended {
             Ok(()) => return Ok(()),
-            Err(failure) if failure.is_transient() && !context.stop.is_cancelled() => {
+            // What keeps the first session from beginning is the user's to know.
+            Err(failure)
+                if failure.is_transient()
+                    && applier.sessions() > 0
+                    && !context.stop.is_cancelled() =>
+            {
                 warn!(%failure, "the stream broke off; connecting again");
                 if applier.durable() > began {
                     pause = Duration::from_millis(50);

@@ -40,10 +40,11 @@ pub(super) async fn run(
 
     let wal_sender_timeout = source.wal_sender_timeout().await?;
     let options = StreamOptions { wal_sender_timeout, ..StreamOptions::default() };
-    let (pump, receiver, confirm) = stream.split(options);
+    let (pump, mut receiver, confirm) = stream.split(options);
     let pump_stop = CancellationToken::new();
     let pump = tokio::spawn(pump.run(pump_stop.clone()));
-    let followed = follow(context, applier, receiver, &confirm, goal).await;
+    // The receiver stays here until the end: without it the pump would take its leave before the last confirmation.
+    let followed = follow(context, applier, &mut receiver, &confirm, goal).await;
     match followed {
         Ok(End::Stopped) => {
             finish(applier, &confirm).await?;
@@ -75,7 +76,7 @@ enum End {
 async fn follow(
     context: &Context,
     applier: &mut Applier,
-    mut receiver: Receiver,
+    receiver: &mut Receiver,
     confirm: &Confirm,
     goal: Option<Lsn>,
 ) -> Result<End, Failure> {
