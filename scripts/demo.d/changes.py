@@ -25,7 +25,7 @@ class Demo:
                 sys.exit(f"  {what}: not found by a search within {PATIENCE} s of its commit")
         delay = (time.monotonic() - committed) * 1000
         self.delays.append(delay)
-        print(f"  {what:<70} {delay:6.0f} ms")
+        print(f"  {what:<72} {delay:6.0f} ms")
         time.sleep(0.2)
 
     def count(self, **terms):
@@ -89,7 +89,7 @@ def main():
     demo.postgres.run("BEGIN; UPDATE place SET timezone = 'never/committed'; ROLLBACK")
     rows = min(10_000, int(demo.postgres.run("SELECT count(*) FROM place")[0][0]))
     demo.change(
-        f"{rows:,} rows in one transaction (after one that rolled back over all rows)",
+        f"{rows:,} rows in one transaction, after one that rolled back",
         f"UPDATE place SET timezone = 'Etc/Demo' WHERE id IN (SELECT id FROM place ORDER BY id LIMIT {rows})",
         lambda: count(timezone__keyword="Etc/Demo") == rows,
     )

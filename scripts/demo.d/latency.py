@@ -1,6 +1,6 @@
 """How long a row takes on an idle system, against what the search server alone takes for the same.
 
-    latency.py bulk    with the relay between connector and server: commit to answered _bulk and answered _refresh
+    latency.py bulk    with the relay between connector and server: commit to the answers to _bulk and _refresh
     latency.py search  without it: commit to found, searching without a pause
 
 The floors are one-document requests to a copy of the index, with the same mapping, settings and documents, in turn with
@@ -78,7 +78,7 @@ def p99(times):
 
 
 def line(name, times, floor=None, goal=None):
-    text = f"  {name:<44} {p50(times):6.1f} {p99(times):7.1f}"
+    text = f"  {name:<48} {p50(times):6.1f} {p99(times):7.1f}"
     if floor:
         more = p50(times) - p50(floor)
         text += f"   {more:+6.1f} ms, {p50(times) / p50(floor):4.2f} ×"
@@ -128,12 +128,12 @@ def bulk(postgres, searcher, places):
         times["shown"].append((shown["answered"] - committed) * 1000)
     searcher.request("DELETE", f"/{FLOOR}")
 
-    print(f"  {'':<44} p50 ms  p99 ms   over the floor (p50)")
+    print(f"  {'':<48} p50 ms  p99 ms   over the floor (p50)")
     line("floor: _bulk of one document", times["bulk"])
     line("floor: _bulk, then _refresh", times["both"])
     line("wal2es: commit → _bulk sent", times["sent"])
     line("wal2es: commit → _bulk answered", times["bulked"], times["bulk"], BULK_GOAL)
-    line("wal2es: commit → _refresh answered: searchable", times["shown"], times["both"], SEARCH_GOAL)
+    line("wal2es: commit → _refresh answered, so searchable", times["shown"], times["both"], SEARCH_GOAL)
     line("(Postgres' own COMMIT, before that)", times["commit"])
     result("commit → bulk answered, p50", f"{p50(times['bulked']):.1f} ms; the server alone {p50(times['bulk']):.1f} ms")
     result("commit → searchable, p50", f"{p50(times['shown']):.1f} ms; the server alone {p50(times['both']):.1f} ms")

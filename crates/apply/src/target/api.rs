@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answers::{ComposableTemplates, Doc, ErrorBody, Refreshed, Stats, Template, Written};
 use super::client::{Answer, Client, SendError};
 use super::config::TargetConfig;
 use super::info::ServerInfo;
@@ -316,161 +317,14 @@ fn read<T: for<'de> Deserialize<'de>>(what: &str, answer: &Answer) -> Result<T, 
         .map_err(|error| ApiError::Unreadable { what: what.to_owned(), why: error.to_string() })
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorCause,
-}
-
-#[derive(Deserialize)]
-struct ErrorCause {
-    #[serde(rename = "type")]
-    kind: String,
-    reason: Option<String>,
-    caused_by: Option<Box<CausedBy>>,
-}
-
-#[derive(Deserialize)]
-struct CausedBy {
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Doc<T> {
-    #[serde(rename = "_seq_no")]
-    seq_no: i64,
-    #[serde(rename = "_primary_term")]
-    primary_term: i64,
-    #[serde(rename = "_source")]
-    source: T,
-}
-
-#[derive(Deserialize)]
-struct Written {
-    #[serde(rename = "_seq_no")]
-    seq_no: i64,
-    #[serde(rename = "_primary_term")]
-    primary_term: i64,
-}
-
-#[derive(Deserialize)]
-struct Refreshed {
-    #[serde(rename = "_shards")]
-    shards: Shards,
-}
-
-#[derive(Deserialize)]
-struct Shards {
-    successful: u32,
-    failed: u32,
-}
-
-#[derive(Deserialize)]
-struct Stats {
-    #[serde(default)]
-    indices: HashMap<String, IndexStats>,
-}
-
-#[derive(Deserialize)]
-struct IndexStats {
-    uuid: String,
-    #[serde(default)]
-    shards: HashMap<String, Vec<ShardStats>>,
-}
-
-#[derive(Deserialize)]
-struct ShardStats {
-    routing: Routing,
-    commit: Option<ShardCommit>,
-}
-
-#[derive(Deserialize)]
-struct Routing {
-    primary: bool,
-}
-
-#[derive(Deserialize)]
-struct ShardCommit {
-    user_data: UserData,
-}
-
-#[derive(Deserialize)]
-struct UserData {
-    history_uuid: Option<String>,
-}
-
-impl IndexStats {
-    fn facts(self) -> IndexFacts {
-        let mut by_shard: Vec<(u32, String)> = Vec::new();
-        for (shard, copies) in self.shards {
-            let primary = copies.into_iter().find(|copy| copy.routing.primary);
-            let history = primary.and_then(|p| p.commit).and_then(|c| c.user_data.history_uuid);
-            if let (Ok(shard), Some(history)) = (shard.parse(), history) {
-                by_shard.push((shard, history));
-            }
-        }
-        by_shard.sort();
-        let histories = by_shard.into_iter().map(|(_, history)| history).collect();
-        IndexFacts { uuid: self.uuid, histories }
-    }
-}
-
-#[derive(Deserialize)]
-struct ComposableTemplates {
-    #[serde(default)]
-    index_templates: Vec<ComposableTemplate>,
-}
-
-#[derive(Deserialize)]
-struct ComposableTemplate {
-    name: String,
-    #[serde(rename = "index_template")]
-    template: Template,
-}
-
-#[derive(Deserialize)]
-struct Template {
-    #[serde(default)]
-    index_patterns: Vec<String>,
-}
-
-impl Template {
-    fn fits(&self, index: &str) -> bool {
-        self.index_patterns.iter().any(|pattern| glob(pattern, index))
-    }
-}
-
-/// `*` stands for any text, as in index patterns.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(text) = text.strip_prefix(head) else { return false };
-    (0..=text.len()).any(|at| text.get(at..).is_some_and(|tail| glob(rest, tail)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
-        assert!(glob("logs-*", "logs-1") && glob("*", "x") && glob("a*c", "abc") && glob("a", "a"));
-        assert!(!glob("logs-*", "log") && !glob("a*c", "abd") && !glob("a", "ab"));
-    }
-
-    #[test]
     fn names_are_encoded_in_paths() {
         assert_eq!(segment("7632.shop.wal2es"), "/7632.shop.wal2es");
         assert_eq!(list(&["a/b", "ü"]), "/a%2Fb,%C3%BC");
-    }
-
-    #[test]
-    fn facts_take_the_history_of_each_primary_in_order() {
-        let body = br#"{"indices":{"p-g1":{"uuid":"U","shards":{
-            "1":[{"routing":{"primary":false},"commit":{"user_data":{"history_uuid":"x"}}},
-                 {"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h1"}}}],
-            "0":[{"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h0"}}}]}}}}"#;
-        let stats: Stats = serde_json::from_slice(body).unwrap();
-        let facts = stats.indices.into_iter().next().unwrap().1.facts();
-        assert_eq!(facts.histories, ["h0", "h1"]);
     }
 
     #[test]

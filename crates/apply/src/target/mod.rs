@@ -4,6 +4,7 @@
 //! decides whether its effect is known, and an answer is read up to a bound and no further. The API is Elasticsearch 7
 //! to 9 and OpenSearch 1 to 3, in the forms that all of them share.
 
+mod answers;
 mod api;
 mod client;
 mod config;
