@@ -63,6 +63,9 @@ BEGIN
   IF btrim(current_setting('wal2es.tables')) = '' THEN
     RAISE EXCEPTION 'name the tables: psql -v tables=''public.product, public.review'' …';
   END IF;
+  IF length(regexp_replace(current_setting('wal2es.tables'), '[^"]', '', 'g')) % 2 = 1 THEN
+    RAISE EXCEPTION 'tables: a quote is open in %', current_setting('wal2es.tables');
+  END IF;
 
   FOR given IN SELECT btrim(m[1]) FROM regexp_matches(current_setting('wal2es.tables'), '((?:"[^"]*"|[^",])+)', 'g') m LOOP
     SELECT c.oid, c.oid::regclass AS name, c.relkind, c.relpersistence INTO one
@@ -90,7 +93,7 @@ BEGIN
     END IF;
   END LOOP;
 
-  SELECT p.puballtables, p.pubviaroot, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS everything INTO hit
+  SELECT p.pubviaroot, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS everything INTO hit
     FROM pg_publication p WHERE p.pubname = current_setting('wal2es.publication');
   IF FOUND AND NOT (hit.pubviaroot AND hit.everything) THEN
     RAISE EXCEPTION 'the publication % leaves something out: ALTER PUBLICATION % SET (publish_via_partition_root = true, '
@@ -130,13 +133,17 @@ SELECT CASE WHEN :'on_rds' THEN format('GRANT rds_replication TO %I', :'role') E
                                    WHERE m.member = pg_roles.oid AND g.rolname = 'rds_replication'))
 \gexec
 
--- CONNECT: every role has it unless it was taken from PUBLIC.
+-- CONNECT, which every role has unless it was taken from PUBLIC.
+-- Takes the owner of the database.
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role')
+ WHERE NOT has_database_privilege(:'role', current_database(), 'CONNECT')
 \gexec
 
--- USAGE on the schemas, without which SELECT on a table in them counts nothing.
+-- USAGE on the schemas, without which SELECT on a table in them counts nothing. Every role has it on public.
+-- Takes the owner of the schema.
 SELECT DISTINCT format('GRANT USAGE ON SCHEMA %s TO %I', c.relnamespace::regnamespace, :'role')
-  FROM pg_class c WHERE c.oid = ANY (string_to_array(:'oids', ',')::oid[])
+  FROM pg_class c
+ WHERE c.oid = ANY (string_to_array(:'oids', ',')::oid[]) AND NOT has_schema_privilege(:'role', c.relnamespace, 'USAGE')
 \gexec
 
 -- SELECT on exactly these tables: the first copy reads their rows. The stream of changes is not subject to it, nor to row-level

@@ -69,6 +69,13 @@ impl std::error::Error for Error {
 
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
+        if error.is_untrusted() {
+            return Error::config(
+                error.to_string(),
+                "set target.ca_file to the authority that signed the server's certificate, and name the host in \
+                 target.url as the certificate does",
+            );
+        }
         Error {
             kind: Kind::Transient,
             message: error.to_string(),

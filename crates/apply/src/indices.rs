@@ -192,6 +192,10 @@ pub(crate) async fn create(
     for (key, value) in own_settings() {
         settings.insert(key.to_owned(), json!(value));
     }
+    if target.info().merges_before_refresh() {
+        // A refresh would wait for merges, after a first load for ten seconds.
+        settings.entry("index.merge_on_flush.enabled").or_insert(json!(false));
+    }
     settings.entry("index.number_of_shards").or_insert(json!(1));
     let mut mapping = plan.mapping.clone();
     if let Some(mapping) = mapping.as_object_mut() {

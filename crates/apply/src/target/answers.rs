@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::api::IndexFacts;
-
 #[derive(Deserialize)]
 pub(super) struct ErrorBody {
     pub(super) error: ErrorCause,
@@ -54,6 +52,18 @@ pub(super) struct Shards {
     pub(super) failed: u32,
 }
 
+/// One index of `GET /…/_settings/index.uuid`.
+#[derive(Deserialize)]
+pub(super) struct Uuid {
+    pub(super) settings: UuidSetting,
+}
+
+#[derive(Deserialize)]
+pub(super) struct UuidSetting {
+    #[serde(rename = "index.uuid")]
+    pub(super) uuid: String,
+}
+
 #[derive(Deserialize)]
 pub(super) struct Stats {
     #[serde(default)]
@@ -62,7 +72,6 @@ pub(super) struct Stats {
 
 #[derive(Deserialize)]
 pub(super) struct IndexStats {
-    pub(super) uuid: String,
     #[serde(default)]
     pub(super) shards: HashMap<String, Vec<ShardStats>>,
 }
@@ -89,8 +98,8 @@ pub(super) struct UserData {
 }
 
 impl IndexStats {
-    /// What identifies the index.
-    pub(super) fn facts(self) -> IndexFacts {
+    /// The histories of the primaries that have started, in the order of their shards.
+    pub(super) fn histories(self) -> Vec<String> {
         let mut by_shard: Vec<(u32, String)> = Vec::new();
         for (shard, copies) in self.shards {
             let primary = copies.into_iter().find(|copy| copy.routing.primary);
@@ -100,8 +109,7 @@ impl IndexStats {
             }
         }
         by_shard.sort();
-        let histories = by_shard.into_iter().map(|(_, history)| history).collect();
-        IndexFacts { uuid: self.uuid, histories }
+        by_shard.into_iter().map(|(_, history)| history).collect()
     }
 }
 
@@ -149,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn facts_take_the_history_of_each_primary_in_order() {
-        let body = br#"{"indices":{"p-g1":{"uuid":"U","shards":{
+    fn histories_are_those_of_each_primary_in_order() {
+        let body = br#"{"indices":{"p-g1":{"shards":{
             "1":[{"routing":{"primary":false},"commit":{"user_data":{"history_uuid":"x"}}},
                  {"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h1"}}}],
             "0":[{"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h0"}}}]}}}}"#;
         let stats: Stats = serde_json::from_slice(body).unwrap();
-        let facts = stats.indices.into_iter().next().unwrap().1.facts();
-        assert_eq!(facts.histories, ["h0", "h1"]);
+        let histories = stats.indices.into_iter().next().unwrap().1.histories();
+        assert_eq!(histories, ["h0", "h1"]);
     }
 }

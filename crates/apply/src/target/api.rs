@@ -8,7 +8,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers::{ComposableTemplates, Doc, ErrorBody, Refreshed, Stats, Template, Written};
+use super::answers::{
+    ComposableTemplates, Doc, ErrorBody, IndexStats, Refreshed, Stats, Template, Uuid, Written,
+};
 use super::client::{Answer, Client, SendError};
 use super::config::TargetConfig;
 use super::info::ServerInfo;
@@ -194,13 +196,24 @@ impl Target {
         read::<HashMap<String, Value>>("the alias", &answer).map(|map| map.into_keys().collect())
     }
 
-    /// The facts of each of `names` that exists.
+    /// The facts of each of `names` that exists. Settings tell what is there; statistics do not have an index whose shards
+    /// have not started yet.
     pub async fn facts(&self, names: &[&str]) -> Result<HashMap<String, IndexFacts>, ApiError> {
-        const QUERY: &str = "level=shards&ignore_unavailable=true&filter_path=indices.*.uuid,indices.*.shards.*.routing.primary,indices.*.shards.*.commit.user_data.history_uuid";
-        let path = format!("{}/_stats/docs?{QUERY}", list(names));
+        const UUID: &str = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true";
+        let path = format!("{}/_settings/index.uuid?{UUID}", list(names));
         let answer = self.call(Method::GET, &path, None, &[200]).await?;
-        let stats: Stats = read("the index statistics", &answer)?;
-        Ok(stats.indices.into_iter().map(|(name, stats)| (name, stats.facts())).collect())
+        let uuids: HashMap<String, Uuid> = read("the index settings", &answer)?;
+
+        const SHARDS: &str = "level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.routing.primary,indices.*.shards.*.commit.user_data.history_uuid";
+        let path = format!("{}/_stats/docs?{SHARDS}", list(names));
+        let answer = self.call(Method::GET, &path, None, &[200]).await?;
+        let mut stats: Stats = read("the index statistics", &answer)?;
+        let facts = uuids.into_iter().map(|(name, uuid)| {
+            let histories = stats.indices.remove(&name).map(IndexStats::histories);
+            let histories = histories.unwrap_or_default();
+            (name, IndexFacts { uuid: uuid.settings.uuid, histories })
+        });
+        Ok(facts.collect())
     }
 
     /// Makes everything written so far visible to searches. False when a shard did not.

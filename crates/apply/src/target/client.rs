@@ -32,9 +32,15 @@ pub struct SendError {
     node: String,
     what: String,
     sent: bool,
+    untrusted: bool,
 }
 
 impl SendError {
+    /// The server's certificate is not trusted: trying again will not help.
+    pub(crate) fn is_untrusted(&self) -> bool {
+        self.untrusted
+    }
+
     /// False when not a byte of the request left: it certainly had no effect. True when it may have been executed, be
     /// executing, or be executed later.
     pub fn may_have_been_executed(&self) -> bool {
@@ -122,10 +128,19 @@ impl Client {
         body: Bytes,
     ) -> Result<Answer, SendError> {
         let Some(node) = self.nodes.get(index) else {
-            return Err(SendError { node: String::new(), what: "no node".into(), sent: false });
+            return Err(SendError {
+                node: String::new(),
+                what: "no node".into(),
+                sent: false,
+                untrusted: false,
+            });
         };
-        let fail =
-            |what: String, sent: bool| SendError { node: node.authority.clone(), what, sent };
+        let fail = |what: String, sent: bool| SendError {
+            node: node.authority.clone(),
+            what,
+            sent,
+            untrusted: false,
+        };
         let mut sender = match self.take_idle(index) {
             Some(sender) => sender,
             None => self.connect(node).await?,
@@ -171,6 +186,7 @@ impl Client {
             node: node.authority.clone(),
             what: format!("can't connect: {error}"),
             sent: false,
+            untrusted: connect::is_untrusted(&error),
         })
     }
 

@@ -104,6 +104,12 @@ impl Node {
     }
 }
 
+/// The server's certificate was looked at and not accepted.
+pub(super) fn is_untrusted(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 /// TLS that trusts the certificate authority in `ca_file`, or those of the machine.
 pub(super) fn tls(ca_file: Option<&Path>, needed: bool) -> Result<TlsConnector, Error> {
     let mut roots = RootCertStore::empty();

@@ -47,6 +47,11 @@ impl ServerInfo {
 }
 
 impl ServerInfo {
+    /// OpenSearch 3 waits for merges in a refresh unless told otherwise (`index.merge_on_flush.enabled`).
+    pub(crate) fn merges_before_refresh(&self) -> bool {
+        self.distribution == Distribution::OpenSearch && self.major_minor() >= (3, 0)
+    }
+
     /// Major and minor version; 0 where it can't be read.
     pub fn major_minor(&self) -> (u32, u32) {
         let mut parts = self.version.split('.').map(|part| part.parse().unwrap_or(0));
