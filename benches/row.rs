@@ -62,6 +62,7 @@ fn plan() -> Plan {
         ty,
         type_name: String::new(),
         type_oid,
+        type_modifier: -1,
         not_null: true,
         in_identity: name == "id",
         toastable: false,

@@ -135,7 +135,10 @@ impl Indices {
         }
         let names: Vec<&str> = states.iter().map(|state| state.index.as_str()).collect();
         let facts = target.facts(&names).await?;
-        states.iter().try_for_each(|state| compare(state, facts.get(&state.index)))
+        // A table may have been truncated meanwhile: what is not written any more tells nothing.
+        let now = self.states();
+        let still = |state: &&IndexState| now.iter().any(|now| now.uuid == state.uuid);
+        states.iter().filter(still).try_for_each(|state| compare(state, facts.get(&state.index)))
     }
 }
 
@@ -218,14 +221,15 @@ pub(crate) async fn create(
         }
     }
     read_back(target, name, &settings, &mapping).await?;
-    facts_of(target, name).await
+    let shards = settings.get("index.number_of_shards").map(plain);
+    facts_of(target, name, shards.and_then(|shards| shards.parse().ok()).unwrap_or(1)).await
 }
 
-/// The facts of an index, waiting a little for its primaries to start.
-async fn facts_of(target: &Target, name: &str) -> Result<IndexFacts, Error> {
+/// The facts of an index, waiting a little until all its primaries have started.
+async fn facts_of(target: &Target, name: &str, shards: usize) -> Result<IndexFacts, Error> {
     for _ in 0..200 {
         if let Some(facts) = target.facts(&[name]).await?.remove(name)
-            && !facts.histories.is_empty()
+            && facts.histories.len() == shards
         {
             return Ok(facts);
         }
@@ -237,13 +241,39 @@ async fn facts_of(target: &Target, name: &str) -> Result<IndexFacts, Error> {
     ))
 }
 
+/// The indices that have `alias` as their name or alias, or a name of our form for it, and whether each was made by the
+/// connector of `state`.
+///
+/// # Errors
+/// The target does not answer.
+pub async fn found_under(
+    target: &Target,
+    alias: &str,
+    state: &State,
+) -> Result<Vec<(String, bool)>, Error> {
+    let owner = Owner::of(state);
+    let mut found = Vec::new();
+    for name in [alias.to_owned(), format!("{alias}-g*")] {
+        let indices = target.index(&name).await?.unwrap_or_default();
+        for (index, body) in indices.as_object().into_iter().flatten() {
+            found.push((index.clone(), source_of(body) == Some(owner.source.as_str())));
+        }
+    }
+    // Of somebody else's, only what takes the name itself is in the way.
+    let of_our_form =
+        |index: &str| index.strip_prefix(alias).is_some_and(|rest| rest.starts_with("-g"));
+    found.retain(|(index, is_ours)| *is_ours || !of_our_form(index));
+    Ok(found)
+}
+
+/// Whose an index says that it is.
+fn source_of(index: &Value) -> Option<&str> {
+    index.pointer("/mappings/_meta/wal2es/source")?.as_str()
+}
+
 async fn refuse_foreign(target: &Target, name: &str, owner: &Owner) -> Result<(), Error> {
     let Some(found) = target.index(name).await? else { return Ok(()) };
-    let source = found
-        .as_object()
-        .and_then(|indices| indices.values().next())
-        .and_then(|index| index.pointer("/mappings/_meta/wal2es/source"))
-        .and_then(Value::as_str);
+    let source = found.as_object().and_then(|indices| indices.values().next()).and_then(source_of);
     if source == Some(owner.source.as_str()) {
         return Ok(());
     }

@@ -24,7 +24,7 @@ mod version;
 pub use applier::{Applier, ApplierConfig, Session};
 pub use bulk::{Batch, Limits, Origin, Write};
 pub use error::{Error, Kind};
-pub use indices::{IndexPlan, Indices, Managed};
+pub use indices::{IndexPlan, Indices, Managed, found_under};
 pub use loader::Loader;
 pub use state::{IndexState, State, Step, Store};
 pub use target::{

@@ -170,9 +170,9 @@ impl Store {
         let mut written = self.target.put_doc(INDEX, &self.id, &source, self.at).await?;
         if written.is_none() {
             // Either it is ours, the answer to an earlier attempt having been lost, or somebody else's.
-            let found = self.target.get_doc::<State>(INDEX, &self.id).await?;
+            let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
             let ours = found.filter(|(found, _)| {
-                found.writer == state.writer && found.sequence == state.sequence
+                found["writer"] == state.writer && found["sequence"] == state.sequence
             });
             written = ours.map(|(_, at)| at);
         }

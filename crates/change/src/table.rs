@@ -75,6 +75,8 @@ pub struct Column {
     pub type_name: String,
     /// `pg_attribute.atttypid`, as the relation message repeats it.
     pub type_oid: u32,
+    /// `pg_attribute.atttypmod`, -1 for none.
+    pub type_modifier: i32,
     /// Declared `NOT NULL`.
     pub not_null: bool,
     /// Part of the replica identity.

@@ -57,8 +57,14 @@ pub(crate) fn plan(
             Err(problem) => problems.push(problem),
         }
     }
-    let mut names = HashSet::new();
+    let (mut names, mut oids) = (HashSet::new(), HashSet::new());
     for one in &planned {
+        if !oids.insert(one.table.oid) {
+            problems.push(format!(
+                "table {} is named twice under `indexes`. Remedy: one index for each table",
+                one.table.name
+            ));
+        }
         if !names.insert(one.index.alias.as_str()) {
             problems.push(format!(
                 "two tables feed the index {}. Remedy: give one of them another `name` under `indexes`",
@@ -120,14 +126,22 @@ fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned,
         let key = if key.starts_with("index.") { key.clone() } else { format!("index.{key}") };
         settings.insert(key, value.clone());
     }
-    let hash = hash(&plan, &mapping);
+    let hash = hash(&table, &plan, &mapping);
     let index = IndexPlan { alias, table: table.name.to_string(), mapping, settings, hash };
     Ok(Planned { table, plan, index })
 }
 
-/// What the documents of an index depend on.
-fn hash(plan: &Plan, mapping: &serde_json::Value) -> String {
+/// What the documents of an index depend on: which table (not only its name), which rows, which columns in which form.
+fn hash(table: &Table, plan: &Plan, mapping: &serde_json::Value) -> String {
     let mut sha = Sha256::new();
+    sha.update(table.oid.to_be_bytes());
+    sha.update(table.row_filter.as_deref().unwrap_or_default());
+    for column in &table.columns {
+        sha.update([3]);
+        sha.update(&column.name);
+        sha.update(column.type_oid.to_be_bytes());
+        sha.update(column.type_modifier.to_be_bytes());
+    }
     sha.update(mapping.to_string());
     for column in plan.key_columns() {
         sha.update([0]);

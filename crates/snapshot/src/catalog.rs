@@ -124,6 +124,7 @@ fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
                 ty: types.resolve(column.get(1), column.get(2)),
                 type_name: column.get(3),
                 type_oid: column.get(1),
+                type_modifier: column.get(2),
                 not_null: column.get(4),
                 in_identity: identity == ReplicaIdentity::Full || column.get(8),
                 toastable: column.get(6),

@@ -88,8 +88,8 @@ pub struct Applier {
     committed_at: Option<Duration>,
 
     flight: Option<Flight>,
-    showing: Option<(Instant, Lsn, Work<()>)>,
-    saving: Option<(Lsn, Lsn, Work<()>)>,
+    showing: Option<(Instant, State, Work<()>)>,
+    saving: Option<(State, Work<()>)>,
     checking: Option<Work<()>>,
     dropping: Option<Work<Vec<String>>>,
     drop_at: Option<Instant>,
@@ -99,6 +99,8 @@ pub struct Applier {
     visible: Lsn,
     confirmed: Lsn,
     saved_visible: Lsn,
+    /// The indices that the saved state names as written.
+    saved_indices: Vec<String>,
     saved_at: Option<Instant>,
     checked_at: Instant,
     delivered: Delivered,
@@ -115,6 +117,7 @@ impl Applier {
         state: State,
     ) -> Self {
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
+        let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
         Applier {
             target,
             store: Arc::new(Mutex::new(store)),
@@ -138,6 +141,7 @@ impl Applier {
             visible,
             confirmed: durable,
             saved_visible: visible,
+            saved_indices,
             saved_at: None,
             checked_at: Instant::now(),
             delivered: Delivered::default(),
@@ -145,7 +149,7 @@ impl Applier {
         }
     }
 
-    /// A connection to the source begins at [`Applier::durable`]. What an earlier one left unfinished is forgotten: it
+    /// A connection to the source begins at [`Applier::confirmed`]. What an earlier one left unfinished is forgotten: it
     /// comes again. Nothing may be in flight.
     pub fn begin_session(&mut self, session: Session) {
         self.sessions += 1;
@@ -160,12 +164,12 @@ impl Applier {
         self.plan_to_drop();
     }
 
-    /// Every commit that ends at or before this is in the index: where the next session starts.
+    /// Every commit that ends at or before this is in the index.
     pub fn durable(&self) -> Lsn {
         self.durable
     }
 
-    /// What may be confirmed to Postgres.
+    /// What may be confirmed to Postgres, and where the next session starts.
     pub fn confirmed(&self) -> Lsn {
         self.confirmed
     }
@@ -320,11 +324,10 @@ impl Applier {
                 shown?;
                 self.shown();
             }
-            saved = finished(self.saving.as_mut().map(|(_, _, work)| work)) => {
+            saved = finished(self.saving.as_mut().map(|(_, work)| work)) => {
                 saved?;
-                if let Some((durable, visible, _)) = self.saving.take() {
-                    self.confirmed = self.confirmed.max(durable);
-                    self.saved_visible = visible;
+                if let Some((state, _)) = self.saving.take() {
+                    self.saved(&state);
                 }
             }
             checked = finished(self.checking.as_mut()) => {
@@ -460,10 +463,16 @@ impl Applier {
         }
         self.saved_at = Some(Instant::now());
         let state = self.current_state();
-        let (durable, visible) = (state.applied_lsn, state.visible_lsn);
-        let store = self.store.clone();
-        let work = Box::pin(async move { store.lock().await.save(&state).await });
-        self.saving = Some((durable, visible, work));
+        let (store, saved) = (self.store.clone(), state.clone());
+        let work = Box::pin(async move { store.lock().await.save(&saved).await });
+        self.saving = Some((state, work));
+    }
+
+    /// The state document holds `state` now.
+    fn saved(&mut self, state: &State) {
+        self.confirmed = self.confirmed.max(state.applied_lsn);
+        self.saved_visible = state.visible_lsn;
+        self.saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
     }
 
     /// The state as it is now.

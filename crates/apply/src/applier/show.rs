@@ -46,25 +46,28 @@ impl Applier {
             let hidden: Vec<Managed> = list.iter().filter(|m| is_hidden(m)).cloned().collect();
             (dirty, hidden)
         });
-        let visible = self.durable;
         let (target, store) = (self.target.clone(), self.store.clone());
         let state = self.current_state();
+        let saved = state.clone();
         let work = Box::pin(async move {
             refresh(&target, &dirty).await?;
             if !hidden.is_empty() {
-                store.lock().await.save(&state).await?;
+                store.lock().await.save(&saved).await?;
                 swap(&target, &hidden).await?;
             }
             Ok(())
         });
-        self.showing = Some((Instant::now(), visible, work));
+        self.showing = Some((Instant::now(), state, work));
     }
 
     /// The refresh has succeeded everywhere.
     pub(super) fn shown(&mut self) {
-        let Some((began, visible, _)) = self.showing.take() else { return };
+        let Some((began, state, _)) = self.showing.take() else { return };
         self.pace.shown(began, Instant::now());
-        self.visible = self.visible.max(visible);
+        self.visible = self.visible.max(state.applied_lsn);
+        if self.indices.with(|list| list.iter().any(is_hidden)) {
+            self.saved(&state);
+        }
         self.indices.with(|list| {
             for managed in list.iter_mut().filter(|managed| is_hidden(managed)) {
                 let state = &mut managed.state;
@@ -81,11 +84,17 @@ impl Applier {
         self.drop_at = retired.then(|| Instant::now() + DROP_AFTER);
     }
 
-    /// Drops the indices that nobody reads any more.
+    /// Drops the indices that nobody reads any more, nor would write to after a restart.
     pub(super) fn start_dropping(&mut self) {
-        self.drop_at = None;
-        let names: Vec<String> =
+        let retired: Vec<String> =
             self.indices.with(|list| list.iter().flat_map(|m| m.state.retired.clone()).collect());
+        let (named, names): (Vec<_>, Vec<_>) =
+            retired.into_iter().partition(|name| self.saved_indices.contains(name));
+        self.drop_at = (!named.is_empty()).then(|| Instant::now() + DROP_AFTER);
+        if names.is_empty() {
+            self.start_saving();
+            return;
+        }
         let target = self.target.clone();
         self.dropping = Some(Box::pin(async move {
             for name in &names {
@@ -130,7 +139,11 @@ impl Applier {
         let generation = self.state.generation;
         let name = format!("{}-g{generation}.t{truncations}", managed.state.alias);
         let owner = Owner::of(&self.state);
-        let facts = persist(|| indices::create(&self.target, &name, &managed.plan, &owner)).await?;
+        let facts = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(false),
+            made = persist(|| indices::create(&self.target, &name, &managed.plan, &owner)) => made?,
+        };
         self.indices.with(|list| {
             let number = list.iter().map(|managed| managed.number).max().unwrap_or(0) + 1;
             let Some(managed) = list.get_mut(at) else { return };
@@ -144,6 +157,7 @@ impl Applier {
             state.truncations = truncations;
             managed.number = number;
         });
+        self.plan_to_drop();
         Ok(true)
     }
 }

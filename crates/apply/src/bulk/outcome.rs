@@ -63,7 +63,9 @@ fn conflict(sent: Sent, current: Version) -> Outcome {
         Origin::Copy if sent.retried && current == sent.version => Outcome::Done,
         Origin::Copy => Outcome::DuplicateId,
         Origin::Replay => Outcome::Superseded,
-        Origin::Live if sent.retried && current == sent.version => Outcome::Done,
+        // Only this very operation can have made exactly this version: an attempt whose answer was lost, on the way to us
+        // or between two nodes.
+        Origin::Live if current == sent.version => Outcome::Done,
         // A repair or a copy that was made later shows this change already.
         Origin::Live if current.is_copied() && current.commit() >= sent.version.commit() => {
             Outcome::Superseded
@@ -127,7 +129,7 @@ mod tests {
         let v = at(800);
         let cases = [
             // The first attempt beyond the replay never meets a version, unless a copy or repair was there first.
-            (Origin::Live, false, at(800), Outcome::ForeignVersion(at(800))),
+            (Origin::Live, false, at(800), Outcome::Done),
             (Origin::Live, false, at(808), Outcome::ForeignVersion(at(808))),
             (Origin::Live, false, Version::copied(Lsn::new(800)), Outcome::Superseded),
             (

@@ -23,7 +23,8 @@ const NDJSON: &str = "application/x-ndjson";
 /// repeated: its effect is the same, or it is compare-and-set.
 const PATIENCE: u32 = 32;
 /// What may stand in a path segment as it is.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
 
 /// The target answered, but not with what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +59,15 @@ impl From<ApiError> for Error {
         let text = error.to_string();
         match error {
             ApiError::Send(error) => error.into(),
-            ApiError::Status { kind, .. } if kind == "cluster_block_exception" => Error::config(
-                text,
-                "lift the block: `cluster.blocks.*` in the cluster's settings, `index.blocks.*` in the index's",
-            ),
+            // With 429 and 503 it is a full disk or a cluster that is starting, which pass.
+            ApiError::Status { kind, status, .. }
+                if kind == "cluster_block_exception" && status == StatusCode::FORBIDDEN =>
+            {
+                Error::config(
+                    text,
+                    "lift the block: `cluster.blocks.*` in the cluster's settings, `index.blocks.*` in the index's",
+                )
+            }
             ApiError::Status { status, .. } => match status.as_u16() {
                 401 => Error::config(text, "check target.username and target.password or api_key"),
                 403 => Error::config(text, "give the user the rights that the README lists"),
@@ -159,7 +165,8 @@ impl Target {
         }
     }
 
-    /// Settings, mappings and aliases of the index, or of the index behind an alias; none when there is none.
+    /// Settings, mappings and aliases of the index, of the index behind an alias, or of those that fit a pattern; none when
+    /// there is none.
     pub async fn index(&self, name: &str) -> Result<Option<Value>, ApiError> {
         let path = format!("{}?flat_settings=true", segment(name));
         let answer = self.call(Method::GET, &path, None, &[200, 404]).await?;

@@ -87,6 +87,9 @@ impl<'a> Feed<'a> {
                 let at = planned.iter().position(|one| one.table.oid == relation.oid);
                 match at.and_then(|at| planned.get(at)) {
                     Some(one) => must_be_same(one, relation, *commit)?,
+                    None if planned.iter().any(|one| one.table.name == relation.name) => {
+                        return Err(another_table(relation, *commit));
+                    }
                     None if *chosen => {}
                     None => return Err(unknown_table(relation, *commit)),
                 }
@@ -164,8 +167,10 @@ fn refused(one: &Planned, commit: change::Lsn, error: &DocumentError) -> Failure
 /// The plan was made from the catalog as it is now; the stream tells what the table was when the row changed.
 fn must_be_same(one: &Planned, relation: &Relation, commit: change::Lsn) -> Result<(), Failure> {
     let anew = "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
-    let planned = one.table.columns.iter().map(|column| (column.name.as_str(), column.type_oid));
-    let streamed = relation.columns.iter().map(|column| (column.name.as_str(), column.type_oid));
+    let planned = one.table.columns.iter();
+    let planned = planned.map(|c| (c.name.as_str(), c.type_oid, c.type_modifier));
+    let streamed = relation.columns.iter();
+    let streamed = streamed.map(|c| (c.name.as_str(), c.type_oid, c.type_modifier));
     if !planned.eq(streamed) {
         return Err(Failure::stop(
             format!(
@@ -188,6 +193,17 @@ fn must_be_same(one: &Planned, relation: &Relation, commit: change::Lsn) -> Resu
             format!("ALTER TABLE {} REPLICA IDENTITY FULL, then {anew}", relation.name.quoted()),
         )),
     }
+}
+
+fn another_table(relation: &Relation, commit: change::Lsn) -> Failure {
+    Failure::stop(
+        format!(
+            "{} is another table than before (its OID is {} now), at the commit after {commit}: it was dropped and made \
+             anew, or another one was renamed",
+            relation.name, relation.oid
+        ),
+        "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`",
+    )
 }
 
 fn unknown_table(relation: &Relation, commit: change::Lsn) -> Failure {

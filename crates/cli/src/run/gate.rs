@@ -2,6 +2,8 @@
 
 use apply::{FORMULA, Indices, Managed, State, Step};
 
+use change::Lsn;
+
 use super::Context;
 use crate::failure::Failure;
 use crate::position;
@@ -12,8 +14,8 @@ const ANEW: &str =
 
 /// What to begin with.
 pub(super) enum Verdict {
-    /// Nothing usable is there: copy.
-    Load,
+    /// Nothing usable is there: copy. An interrupted attempt may have left its state.
+    Load(Option<Box<State>>),
     /// Everything fits: go on from here.
     GoOn(Box<State>, Indices),
 }
@@ -24,37 +26,48 @@ pub(super) async fn check(
     source: &Source,
     state: Option<State>,
 ) -> Result<Verdict, Failure> {
-    let Some(state) = state else { return Ok(Verdict::Load) };
+    let Some(state) = state else { return Ok(Verdict::Load(None)) };
     same_connector(context, &state)?;
     if state.step == Step::Copying {
-        return Ok(Verdict::Load);
-    }
-    let name = &context.config.source.slot;
-    let slot = source.usable_slot(&context.config).await?;
-    if let Some(confirmed) = slot.confirmed.filter(|confirmed| *confirmed > state.applied_lsn) {
-        return Err(Failure::stop(
-            format!(
-                "the slot {name} is at {confirmed}, ahead of the index at {}: changes in between are lost \
-                 (the slot was made anew, or advanced by somebody)",
-                state.applied_lsn
-            ),
-            ANEW,
-        ));
+        return Ok(Verdict::Load(Some(Box::new(state))));
     }
     let flushed = position::flushed(&source.client).await?;
-    if flushed < state.applied_lsn {
-        return Err(Failure::stop(
-            format!(
-                "the index is at {}, ahead of the server at {flushed}: Postgres has gone back in time (restored, or \
-                 a standby was promoted that lagged behind)",
-                state.applied_lsn
-            ),
-            ANEW,
-        ));
-    }
+    must_fit(context, source, state.applied_lsn, state.applied_lsn, flushed).await?;
     let indices = Indices::new(managed(context, &state)?);
     indices.check(&context.target).await?;
     Ok(Verdict::GoOn(Box::new(state), indices))
+}
+
+/// The slot has kept everything after `confirmed`, and the server, flushed up to `flushed`, has not gone back behind
+/// `durable`. Looked at before every session: a stream that starts in a gap says nothing of it.
+pub(super) async fn must_fit(
+    context: &Context,
+    source: &Source,
+    confirmed: Lsn,
+    durable: Lsn,
+    flushed: Lsn,
+) -> Result<(), Failure> {
+    let name = &context.config.source.slot;
+    let slot = source.usable_slot(&context.config).await?;
+    if let Some(ahead) = slot.confirmed.filter(|ahead| *ahead > confirmed) {
+        return Err(Failure::stop(
+            format!(
+                "the slot {name} is at {ahead}, ahead of the index at {confirmed}: changes in between are lost (the \
+                 slot was made anew, or advanced by somebody)"
+            ),
+            ANEW,
+        ));
+    }
+    if flushed < durable {
+        return Err(Failure::stop(
+            format!(
+                "the index is at {durable}, ahead of the server at {flushed}: Postgres has gone back in time (restored, \
+                 or a standby was promoted that lagged behind)"
+            ),
+            ANEW,
+        ));
+    }
+    Ok(())
 }
 
 /// The state was written by this configuration's connector, and in terms that this version understands.

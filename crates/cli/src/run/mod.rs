@@ -118,7 +118,9 @@ async fn prepare(
     let state = store.load().await?;
     let context = Context { config, target, planned, system, stop };
     let (state, indices) = match gate::check(&context, &source, state).await? {
-        gate::Verdict::Load => load::first_load(&context, &source, &mut store).await?,
+        gate::Verdict::Load(interrupted) => {
+            load::first_load(&context, &source, &mut store, interrupted.map(|state| *state)).await?
+        }
         gate::Verdict::GoOn(state, indices) => (*state, indices),
     };
     let config = &context.config;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
 
-use super::{Context, DRAIN, Feed};
+use super::{Context, DRAIN, Feed, gate};
 use crate::failure::Failure;
 use crate::position;
 use crate::source::Source;
@@ -31,6 +31,7 @@ pub(super) async fn run(
     let stream = start(context, source, applier.confirmed()).await?;
     // Read only now: the slot is ours, so no other process can be sending any more.
     let replay_end = position::flushed(&source.client).await?;
+    gate::must_fit(context, source, applier.confirmed(), applier.durable(), replay_end).await?;
     if let Some(goal) = goal.filter(|goal| *goal > replay_end) {
         position::nudge(&source.client).await?;
         info!(%goal, "waiting for the log to be flushed");

@@ -83,6 +83,7 @@ pub(crate) mod tests {
             ty: ty.clone(),
             type_name: format!("{ty:?}").to_lowercase(),
             type_oid: 0,
+            type_modifier: -1,
             not_null: place == 0,
             in_identity: place == 0,
             toastable: matches!(ty, PgType::Text | PgType::Jsonb),
