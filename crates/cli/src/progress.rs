@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanFloatCount, ProgressBar, ProgressState, ProgressStyle};
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -22,12 +22,15 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(estimate);
             let style = if estimate > 0 {
-                "{msg} {bar:30} {human_pos}/{human_len} rows, {per_sec}, {eta} left"
+                "{msg} {bar:30} {human_pos}/{human_len} rows, {rate} rows/s, {eta} left"
             } else {
-                "{msg} {spinner} {human_pos} rows, {per_sec}"
+                "{msg} {spinner} {human_pos} rows, {rate} rows/s"
             };
             if let Ok(style) = ProgressStyle::with_template(style) {
-                bar.set_style(style);
+                let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = write!(out, "{}", HumanFloatCount(state.per_sec().round()));
+                };
+                bar.set_style(style.with_key("rate", rate));
             }
             bar.set_message(table.clone());
             bar

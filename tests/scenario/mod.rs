@@ -1,0 +1,54 @@
+//! The scenarios, one file each.
+
+/// One test. It fails by panicking.
+pub struct Scenario {
+    pub name: &'static str,
+    pub run: fn(),
+}
+
+impl Scenario {
+    pub const fn new(name: &'static str, run: fn()) -> Self {
+        Scenario { name, run }
+    }
+}
+
+macro_rules! scenarios {
+    ($($file:ident),+ $(,)?) => {
+        $(mod $file;)+
+        const FILES: &[(&str, &[Scenario])] = &[$((stringify!($file), $file::SCENARIOS)),+];
+    };
+}
+
+scenarios!(
+    bad_configuration,
+    bad_source,
+    bad_target,
+    changes,
+    complete,
+    idle,
+    keys,
+    kill,
+    memory,
+    oracle,
+    rollback,
+    server_restart,
+    setup,
+    stop,
+    toast,
+    tls,
+    torn,
+    truncate,
+    types,
+    wait,
+);
+
+/// Every scenario with the file that it is in. The first of each file comes first: what waits for the same servers stands
+/// apart.
+pub fn all() -> Vec<(&'static str, &'static Scenario)> {
+    let scenarios = FILES.iter().flat_map(|(file, scenarios)| {
+        scenarios.iter().enumerate().map(|(place, scenario)| (place, *file, scenario))
+    });
+    let mut scenarios: Vec<_> = scenarios.collect();
+    scenarios.sort_by_key(|(place, ..)| *place);
+    scenarios.into_iter().map(|(_, file, scenario)| (file, scenario)).collect()
+}

@@ -1,0 +1,209 @@
+//! One test's share of the servers: a database, a slot, indices, a configuration.
+
+use std::time::Duration;
+
+use ::postgres::Client;
+use serde_json::{Value, json};
+
+use super::connector::{Connector, Ended};
+use super::postgres::{Database, lsn};
+use super::search::Search;
+use super::servers::Server;
+use super::shared::{self, Guard};
+use super::temp::TempDir;
+use super::{PATIENCE, oracle, wait_for};
+
+/// What one test works with. Leaves nothing behind.
+pub struct Case {
+    pub name: String,
+    pub sql: Client,
+    pub database: Database,
+    pub search: Search,
+    pub config: Value,
+    pub dir: TempDir,
+    tables: Vec<String>,
+    _shared: Option<Guard>,
+}
+
+impl Case {
+    /// On the shared servers.
+    pub fn shared(name: &str) -> Self {
+        let pair = shared::pair();
+        let mut case = Case::on(name, &pair.postgres, &pair.search);
+        case._shared = Some(pair);
+        case
+    }
+
+    /// On servers of the test's own.
+    pub fn on(name: &str, postgres: &Server, search: &Server) -> Self {
+        let database = Database::create(postgres.fact("port").parse().unwrap(), name);
+        let search = Search::of(search);
+        let config = json!({
+            "source": {"url": database.url(), "slot": name, "publication": name},
+            "target": {"url": [search.url]},
+            "indexes": [],
+        });
+        let sql = database.session();
+        let dir = TempDir::new(name);
+        let name = name.to_owned();
+        Case { name, sql, database, search, config, dir, tables: Vec::new(), _shared: None }
+    }
+
+    /// Makes a table of the schema `public` that an index is to follow: `columns` as in CREATE TABLE.
+    pub fn table(&mut self, table: &str, columns: &str) {
+        self.execute(&format!("CREATE TABLE {table} ({columns})"));
+        self.follow(table);
+    }
+
+    /// Has an index follow a table that is there.
+    pub fn follow(&mut self, table: &str) {
+        let alias = self.alias(table);
+        let index = json!({"name": alias, "table": format!("public.{table}")});
+        self.config["indexes"].as_array_mut().unwrap().push(index);
+        self.tables.push(table.to_owned());
+    }
+
+    /// The name of the index of a table.
+    pub fn alias(&self, table: &str) -> String {
+        format!("{}-{table}", self.name.replace('_', "-"))
+    }
+
+    pub fn execute(&mut self, sql: &str) {
+        if let Err(error) = self.sql.batch_execute(sql) {
+            panic!("{sql}: {error:?}");
+        }
+    }
+
+    /// Starts a command with the configuration as it is now.
+    pub fn start(&self, arguments: &[&str]) -> Connector {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn start_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Connector {
+        let file = self.dir.path().join("wal2es.yml");
+        std::fs::write(&file, self.config.to_string()).unwrap();
+        let mut with_file = vec!["--config", "wal2es.yml"];
+        with_file.extend(arguments);
+        Connector::start(self.dir.path(), &with_file, env)
+    }
+
+    /// Does a command to its end.
+    pub fn command(&self, arguments: &[&str]) -> Ended {
+        self.start(arguments).end(Duration::from_secs(180))
+    }
+
+    /// `setup` and `run --until-caught-up`.
+    pub fn catch_up(&self) -> Ended {
+        self.command(&["run", "--setup", "--until-caught-up"]).expect_success()
+    }
+
+    /// `setup` and `run` in the background, streaming.
+    pub fn run_busy(&mut self) -> Connector {
+        let mut running = self.start(&["run", "--setup"]);
+        wait_for("the first load", PATIENCE, || {
+            running.must_run();
+            self.state().filter(|state| state["step"] == "streaming")
+        });
+        running
+    }
+
+    /// `setup` and `run` in the background, and everything that is there by now is searchable.
+    pub fn run(&mut self) -> Connector {
+        let running = self.run_busy();
+        self.settle();
+        running
+    }
+
+    /// Everything committed by now is searchable; says `wal2es wait`.
+    pub fn settle(&self) {
+        self.command(&["wait", "--timeout", "60s"]).expect_success();
+    }
+
+    /// Settled, and index and table are equal in every document of every table.
+    pub fn check(&mut self) {
+        self.settle();
+        self.compare();
+    }
+
+    /// Index and table are equal, and the positions agree. Nothing may be written meanwhile.
+    pub fn compare(&mut self) {
+        let applied = self.state().map(|state| lsn(state["applied_lsn"].as_str().unwrap()));
+        for table in self.tables.clone() {
+            let alias = self.alias(&table);
+            oracle::compare(&mut self.sql, &self.search, &table, &alias, applied).expect_none();
+        }
+        self.check_positions();
+    }
+
+    /// The slot is not confirmed beyond what the index holds.
+    pub fn check_positions(&mut self) {
+        let confirmed = self.confirmed();
+        let Some(state) = self.state() else { return };
+        let applied = lsn(state["applied_lsn"].as_str().unwrap());
+        let visible = lsn(state["visible_lsn"].as_str().unwrap());
+        assert!(visible <= applied, "visible {visible:X} is beyond applied {applied:X}");
+        if state["step"] == "streaming" {
+            assert!(confirmed <= applied, "confirmed {confirmed:X} is beyond applied {applied:X}");
+        }
+    }
+
+    /// The position that Postgres was told.
+    pub fn confirmed(&mut self) -> u64 {
+        let query =
+            "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1";
+        lsn(self.sql.query_one(query, &[&self.name]).unwrap().get(0))
+    }
+
+    /// The position behind everything that is written by now.
+    pub fn written(&mut self) -> u64 {
+        let query = "SELECT pg_current_wal_insert_lsn()::text";
+        lsn(self.sql.query_one(query, &[]).unwrap().get(0))
+    }
+
+    /// The state document.
+    pub fn state(&mut self) -> Option<Value> {
+        let id = self.state_id();
+        Some(self.search.find(&format!("wal2es-state/_doc/{id}"))?["_source"].clone())
+    }
+
+    fn state_id(&mut self) -> String {
+        let query = "SELECT system_identifier::text FROM pg_control_system()";
+        let system: String = self.sql.query_one(query, &[]).unwrap().get(0);
+        format!("{system}.{}.{}", self.database.name, self.name)
+    }
+
+    /// Nothing was made: no publication, slot, state or index.
+    pub fn expect_nothing_made(&mut self) {
+        self.expect_nothing_in_target();
+        let query = "SELECT count(*) FROM (SELECT FROM pg_replication_slots WHERE database = $1 \
+                     UNION ALL SELECT FROM pg_publication) made";
+        let made: i64 = self.sql.query_one(query, &[&self.database.name]).unwrap().get(0);
+        assert_eq!(made, 0, "publications and slots");
+    }
+
+    /// No state and no index.
+    pub fn expect_nothing_in_target(&mut self) {
+        assert_eq!(self.state(), None);
+        for table in &self.tables {
+            let found = self.search.find(&format!("{}*", self.alias(table)));
+            assert_eq!(found, Some(json!({})));
+        }
+    }
+
+    /// A new session, after the server was away.
+    pub fn reconnect(&mut self) {
+        self.sql = self.database.session();
+    }
+}
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        self.database.remove();
+        for table in &self.tables {
+            if let Some(index) = self.search.behind(&self.alias(table)) {
+                let _ = self.search.try_request("DELETE", &index, None);
+            }
+        }
+    }
+}
