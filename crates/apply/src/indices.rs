@@ -142,6 +142,20 @@ impl Indices {
     }
 }
 
+/// Whether the indices that `states` names are still those: asked after writing and before confirming, because a write to
+/// an index that is gone makes it anew.
+///
+/// # Errors
+/// As [`Indices::check`].
+pub(crate) async fn still_there(target: &Target, states: &[IndexState]) -> Result<(), Error> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = states.iter().map(|state| state.index.as_str()).collect();
+    let uuids = target.uuids(&names).await?;
+    states.iter().try_for_each(|state| same_index(state, uuids.get(&state.index)))
+}
+
 /// The check that deliveries make after a failure.
 pub(crate) struct IndexGuard {
     pub(crate) target: Arc<Target>,
@@ -154,19 +168,25 @@ impl Guard for IndexGuard {
     }
 }
 
-fn compare(state: &IndexState, found: Option<&IndexFacts>) -> Result<(), Error> {
-    const REMEDY: &str = "if that was meant, build the index anew: `wal2es teardown --indices`, `wal2es setup`, \
-                          `wal2es run`";
+const ANEW: &str = "if that was meant, build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
+
+fn same_index(state: &IndexState, uuid: Option<&String>) -> Result<(), Error> {
     let index = &state.index;
-    let Some(found) = found else {
-        return Err(Error::stop(format!("the index {index} has vanished from the target"), REMEDY));
-    };
-    if found.uuid != state.uuid {
-        let what = format!(
-            "the index {index} is another one than before: it was replaced, or it vanished and a write made it anew"
-        );
-        return Err(Error::stop(what, REMEDY));
+    match uuid {
+        None => Err(Error::stop(format!("the index {index} has vanished from the target"), ANEW)),
+        Some(uuid) if *uuid != state.uuid => Err(Error::stop(
+            format!(
+                "the index {index} is another one than before: it was replaced, or it vanished and a write made it anew"
+            ),
+            ANEW,
+        )),
+        Some(_) => Ok(()),
     }
+}
+
+fn compare(state: &IndexState, found: Option<&IndexFacts>) -> Result<(), Error> {
+    same_index(state, found.map(|found| &found.uuid))?;
+    let (index, Some(found)) = (&state.index, found) else { return Ok(()) };
     if found.histories.len() < state.histories.len() {
         return Err(Error::transient(
             format!("a primary shard of {index} is not there"),
@@ -175,7 +195,7 @@ fn compare(state: &IndexState, found: Option<&IndexFacts>) -> Result<(), Error> 
     }
     if found.histories != state.histories {
         let what = format!("the index {index} has gone back in time (restored from a snapshot)");
-        return Err(Error::stop(what, REMEDY));
+        return Err(Error::stop(what, ANEW));
     }
     Ok(())
 }

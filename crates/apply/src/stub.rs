@@ -88,6 +88,7 @@ impl Seen {
                 self.bulks.push(body);
                 return self.script.pop_front().unwrap_or_else(|| Reply::created(items));
             }
+            "index.uuid" => r#"{"p-g1":{"settings":{"index.uuid":"U"}}}"#.to_owned(),
             _ if path.contains("/_doc/") => r#"{"_seq_no":1,"_primary_term":1}"#.to_owned(),
             _ => "{}".to_owned(),
         };

@@ -463,8 +463,8 @@ impl Applier {
         }
         self.saved_at = Some(Instant::now());
         let state = self.current_state();
-        let (store, saved) = (self.store.clone(), state.clone());
-        let work = Box::pin(async move { store.lock().await.save(&saved).await });
+        let (target, store, saved) = (self.target.clone(), self.store.clone(), state.clone());
+        let work = Box::pin(async move { show::save(&target, &store, &saved).await });
         self.saving = Some((state, work));
     }
 

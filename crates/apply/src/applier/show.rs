@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Applier;
 use crate::backoff::Backoff;
 use crate::indices::{self, Managed, Owner};
+use crate::state::{State, Store};
 use crate::target::Target;
 use crate::{Error, Kind};
 
@@ -52,7 +54,7 @@ impl Applier {
         let work = Box::pin(async move {
             refresh(&target, &dirty).await?;
             if !hidden.is_empty() {
-                store.lock().await.save(&saved).await?;
+                save(&target, &store, &saved).await?;
                 swap(&target, &hidden).await?;
             }
             Ok(())
@@ -160,6 +162,16 @@ impl Applier {
         self.plan_to_drop();
         Ok(true)
     }
+}
+
+/// Saves `state` if the indices that it names are still the ones that were written.
+pub(super) async fn save(
+    target: &Target,
+    store: &Mutex<Store>,
+    state: &State,
+) -> Result<(), Error> {
+    persist(|| indices::still_there(target, &state.indexes)).await?;
+    store.lock().await.save(state).await
 }
 
 async fn refresh(target: &Arc<Target>, names: &[String]) -> Result<(), Error> {

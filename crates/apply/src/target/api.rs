@@ -203,14 +203,19 @@ impl Target {
         read::<HashMap<String, Value>>("the alias", &answer).map(|map| map.into_keys().collect())
     }
 
+    /// The uuid of each of `names` that exists.
+    pub(crate) async fn uuids(&self, names: &[&str]) -> Result<HashMap<String, String>, ApiError> {
+        const QUERY: &str = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true";
+        let path = format!("{}/_settings/index.uuid?{QUERY}", list(names));
+        let answer = self.call(Method::GET, &path, None, &[200]).await?;
+        let found: HashMap<String, Uuid> = read("the index settings", &answer)?;
+        Ok(found.into_iter().map(|(name, found)| (name, found.settings.uuid)).collect())
+    }
+
     /// The facts of each of `names` that exists. Settings tell what is there; statistics do not have an index whose shards
     /// have not started yet.
     pub async fn facts(&self, names: &[&str]) -> Result<HashMap<String, IndexFacts>, ApiError> {
-        const UUID: &str = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true";
-        let path = format!("{}/_settings/index.uuid?{UUID}", list(names));
-        let answer = self.call(Method::GET, &path, None, &[200]).await?;
-        let uuids: HashMap<String, Uuid> = read("the index settings", &answer)?;
-
+        let uuids = self.uuids(names).await?;
         const SHARDS: &str = "level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.routing.primary,indices.*.shards.*.commit.user_data.history_uuid";
         let path = format!("{}/_stats/docs?{SHARDS}", list(names));
         let answer = self.call(Method::GET, &path, None, &[200]).await?;
@@ -218,7 +223,7 @@ impl Target {
         let facts = uuids.into_iter().map(|(name, uuid)| {
             let histories = stats.indices.remove(&name).map(IndexStats::histories);
             let histories = histories.unwrap_or_default();
-            (name, IndexFacts { uuid: uuid.settings.uuid, histories })
+            (name, IndexFacts { uuid, histories })
         });
         Ok(facts.collect())
     }
