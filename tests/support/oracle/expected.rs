@@ -62,9 +62,7 @@ fn unquoted(name: &str) -> String {
 /// One column's text, or a JSON array of several; a hash above 512 bytes.
 fn id(key: &[&str]) -> String {
     let id = match key {
-        [one] if !one.is_empty() && !(one.starts_with("[\"") && one.ends_with("\"]")) => {
-            (*one).to_owned()
-        }
+        [one] if !one.is_empty() && !is_like_a_list(one) => (*one).to_owned(),
         several => serde_json::to_string(several).unwrap(),
     };
     if id.len() <= 512 && !id.starts_with("sha256:") {
@@ -74,6 +72,11 @@ fn id(key: &[&str]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// It could be taken for the id of several columns.
+fn is_like_a_list(text: &str) -> bool {
+    text.starts_with("[\"") && text.ends_with("\"]")
 }
 
 /// An SQL expression for the JSON of `value`, which is of the type `ty`; NULL for NULL.

@@ -1,6 +1,6 @@
 //! The search server: connections, requests, and the few calls of its API that are needed.
 //!
-//! [`Client`] is HTTP/1.1 on hyper and knows what went over the wire: whether a failed request can have been executed
+//! [`client::Client`] is HTTP/1.1 on hyper and knows what went over the wire: whether a failed request can have been executed
 //! decides whether its effect is known, and an answer is read up to a bound and no further. The API is Elasticsearch 7
 //! to 9 and OpenSearch 1 to 3, in the forms that all of them share.
 
