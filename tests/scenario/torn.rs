@@ -53,7 +53,7 @@ fn killed_all_the_time(name: &str, batch_rows: u32, pause: Duration) {
     load.stop();
     println!("{name}: {seen}");
     assert_eq!(seen.torn, 0, "{}", seen.example);
-    assert!(seen.searches > 100 && seen.states > 5, "too little was looked at");
+    assert!(seen.searches > 30 && seen.states > 2, "too little was looked at");
     case.catch_up();
     case.compare();
 }
@@ -125,6 +125,6 @@ fn two_shards_are_counted() {
     println!("two shards by wal2es:                  {ours_seen}");
     println!("two shards with refresh_interval: 1s:  {theirs_seen}");
     case.search.expect("DELETE", &plain, None);
-    assert!(ours_seen.searches > 50 && ours_seen.states > 2);
+    assert!(ours_seen.searches > 20 && ours_seen.states > 1);
     case.check();
 }

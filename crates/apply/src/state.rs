@@ -110,6 +110,9 @@ pub struct Store {
     target: Arc<Target>,
     id: String,
     at: Option<DocVersion>,
+    /// Who wrote the document that was loaded, until we have written it. A last write of that process, which may have been
+    /// killed, can arrive after we have read.
+    predecessor: Option<String>,
     writer: String,
     sequence: u64,
 }
@@ -118,7 +121,8 @@ impl Store {
     /// For the connector of `slot`.
     pub fn new(target: Arc<Target>, system_id: &str, database: &str, slot: &str) -> Self {
         let id = format!("{system_id}.{database}.{slot}");
-        Store { target, id, at: None, writer: format!("{:016x}", fastrand::u64(..)), sequence: 0 }
+        let writer = format!("{:016x}", fastrand::u64(..));
+        Store { target, id, at: None, predecessor: None, writer, sequence: 0 }
     }
 
     /// The document, if there is one.
@@ -131,6 +135,7 @@ impl Store {
             self.at = None;
             return Ok(None);
         };
+        self.predecessor = source["writer"].as_str().map(str::to_owned);
         let state = serde_json::from_value(source).map_err(|error| {
             Error::stop(
                 format!("the state document {INDEX}/{} can't be read: {error}", self.id),
@@ -152,37 +157,47 @@ impl Store {
         let state = State { writer: self.writer.clone(), sequence: self.sequence, ..state.clone() };
         loop {
             match self.try_save(&state).await {
+                Ok(true) => return Ok(()),
+                // The last write of the process before us came in between: ours goes over it.
+                Ok(false) => {}
                 Err(error) if error.kind() == Kind::Transient => {
-                    if backoff.attempts() % 12 == 0 {
+                    if backoff.attempts().is_multiple_of(12) {
                         tracing::warn!(%error, "the state could not be saved; trying again");
                     }
                     tokio::time::sleep(backoff.next()).await;
                 }
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
     }
 
-    async fn try_save(&mut self, state: &State) -> Result<(), Error> {
+    /// False when it is worth another attempt at once.
+    async fn try_save(&mut self, state: &State) -> Result<bool, Error> {
         let source = serde_json::to_value(state).map_err(|error| {
             Error::stop(format!("the state can't be written as JSON: {error}"), "report this")
         })?;
-        let mut written = self.target.put_doc(INDEX, &self.id, &source, self.at).await?;
-        if written.is_none() {
-            // Either it is ours, the answer to an earlier attempt having been lost, or somebody else's.
-            let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
-            let ours = found.filter(|(found, _)| {
-                found["writer"] == state.writer && found["sequence"] == state.sequence
-            });
-            written = ours.map(|(_, at)| at);
+        if let Some(at) = self.target.put_doc(INDEX, &self.id, &source, self.at).await? {
+            self.at = Some(at);
+            self.predecessor = None;
+            return Ok(true);
         }
-        self.at = Some(written.ok_or_else(|| {
-            Error::stop(
-                format!("the state document {INDEX}/{} was changed by somebody else", self.id),
-                "is a second connector running on this slot? Stop one of them, then start again",
-            )
-        })?);
-        Ok(())
+        let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
+        if let Some((found, at)) = found {
+            // Ours, the answer to an earlier attempt having been lost.
+            if found["writer"] == state.writer && found["sequence"] == state.sequence {
+                self.at = Some(at);
+                return Ok(true);
+            }
+            let late = self.predecessor.take_if(|writer| found["writer"] == *writer);
+            if late.is_some() {
+                self.at = Some(at);
+                return Ok(false);
+            }
+        }
+        Err(Error::stop(
+            format!("the state document {INDEX}/{} was changed by somebody else", self.id),
+            "is a second connector running on this slot? Stop one of them, then start again",
+        ))
     }
 
     /// Deletes the document.
@@ -229,3 +244,67 @@ impl Store {
 
 /// How often the state is saved while something changes.
 pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stub::{Reply, Stub};
+
+    fn state() -> State {
+        State {
+            formula: crate::FORMULA,
+            system_id: "1".into(),
+            timeline: 1,
+            database: "d".into(),
+            slot: "s".into(),
+            publication: "p".into(),
+            generation: 1,
+            step: Step::Streaming,
+            applied_lsn: Lsn::new(0x1_0000_0010),
+            visible_lsn: Lsn::ZERO,
+            indexes: Vec::new(),
+            writer: "before".into(),
+            sequence: 7,
+        }
+    }
+
+    fn document(writer: &str) -> Reply {
+        let source = serde_json::to_value(State { writer: writer.into(), ..state() }).unwrap();
+        let answer = json!({"_seq_no": 5, "_primary_term": 1, "_source": source});
+        Reply::Answer(200, answer.to_string())
+    }
+
+    fn conflict() -> Reply {
+        Reply::Answer(409, "{}".to_owned())
+    }
+
+    async fn loaded(documents: Vec<Reply>) -> (Stub, Store) {
+        let stub = Stub::start(vec![]).await;
+        let mut store = Store::new(Arc::new(stub.target().await), "1", "d", "s");
+        stub.answer_documents(documents);
+        let found = store.load().await.unwrap().unwrap();
+        assert_eq!((found.applied_lsn, found.sequence), (state().applied_lsn, 7));
+        (stub, store)
+    }
+
+    #[tokio::test]
+    async fn the_last_write_of_a_killed_predecessor_may_come_late() {
+        let late = vec![document("before"), conflict(), document("before")];
+        let (stub, mut store) = loaded(late).await;
+        store.save(&state()).await.unwrap();
+        assert_eq!(stub.requests().iter().filter(|r| r.starts_with("PUT")).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn anybody_else_stops_us() {
+        let (_stub, mut store) =
+            loaded(vec![document("before"), conflict(), document("another")]).await;
+        assert_eq!(store.save(&state()).await.unwrap_err().kind(), Kind::Stop);
+        // Also the predecessor itself, once we have written: it is alive.
+        let written = Reply::Answer(200, r#"{"_seq_no":6,"_primary_term":1}"#.to_owned());
+        let documents = vec![document("before"), written, conflict(), document("before")];
+        let (_stub, mut store) = loaded(documents).await;
+        store.save(&state()).await.unwrap();
+        assert_eq!(store.save(&state()).await.unwrap_err().kind(), Kind::Stop);
+    }
+}

@@ -29,9 +29,16 @@ struct Seen {
     requests: Vec<String>,
     bulks: Vec<String>,
     script: VecDeque<Reply>,
+    /// For requests of single documents; beyond it they succeed.
+    documents: VecDeque<Reply>,
 }
 
 impl Stub {
+    /// What to answer to requests of single documents.
+    pub(crate) fn answer_documents(&self, script: Vec<Reply>) {
+        self.seen.lock().unwrap().documents = script.into();
+    }
+
     pub(crate) async fn start(script: Vec<Reply>) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -89,7 +96,10 @@ impl Seen {
                 return self.script.pop_front().unwrap_or_else(|| Reply::created(items));
             }
             "index.uuid" => r#"{"p-g1":{"settings":{"index.uuid":"U"}}}"#.to_owned(),
-            _ if path.contains("/_doc/") => r#"{"_seq_no":1,"_primary_term":1}"#.to_owned(),
+            _ if path.contains("/_doc/") => {
+                let written = r#"{"_seq_no":1,"_primary_term":1}"#.to_owned();
+                return self.documents.pop_front().unwrap_or(Reply::Answer(200, written));
+            }
             _ => "{}".to_owned(),
         };
         Reply::Answer(200, answer)
