@@ -81,8 +81,11 @@ impl Case {
 
     /// The same, with environment variables.
     pub fn start_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Connector {
+        // Renamed, because a process that has just started may be reading the one before.
         let file = self.dir.path().join("wal2es.yml");
-        std::fs::write(&file, self.config.to_string()).unwrap();
+        let written = file.with_extension("new");
+        std::fs::write(&written, self.config.to_string()).unwrap();
+        std::fs::rename(&written, &file).unwrap();
         let mut with_file = vec!["--config", "wal2es.yml"];
         with_file.extend(arguments);
         Connector::start(self.dir.path(), &with_file, env)
