@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use change::Lsn;
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::log::LogFormat;
 
@@ -77,11 +78,44 @@ pub enum Command {
     },
 }
 
+/// Commands that are announced in the manual and not built yet.
+const ANNOUNCED: &[&str] =
+    &["plan", "verify", "explain", "resync", "rollback", "dead-letters", "selftest", "config"];
+
+impl Args {
+    /// Reads what was typed.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the text of `--help`.
+    pub fn read(typed: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Args, clap::Error> {
+        Args::try_parse_from(typed).map_err(|error| {
+            let unknown = match error.get(ContextKind::InvalidSubcommand) {
+                Some(ContextValue::String(name)) => name.as_str(),
+                _ => return error,
+            };
+            if !ANNOUNCED.contains(&unknown) {
+                return error;
+            }
+            let text = format!("`wal2es {unknown}` is not built yet; `wal2es help` lists what is");
+            Args::command().error(ErrorKind::InvalidSubcommand, text)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+
+    #[test]
+    fn announced_commands_say_that_they_are_not_there_yet() {
+        let read = |words: &[&str]| Args::read(words.iter().map(Into::into));
+        let error = read(&["wal2es", "verify"]).unwrap_err();
+        assert_eq!((error.exit_code(), error.kind()), (2, ErrorKind::InvalidSubcommand));
+        assert!(error.to_string().contains("`wal2es verify` is not built yet"), "{error}");
+        let error = read(&["wal2es", "rnu"]).unwrap_err();
+        assert!(!error.to_string().contains("not built yet"), "{error}");
+        assert!(read(&["wal2es", "status"]).is_ok());
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

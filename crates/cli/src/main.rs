@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use wal2es::args::Args;
 use wal2es::{commands, log};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     log::start(args.verbose, args.log_format);
     // Two threads: one carries the stream to the index, the other keeps reading and answering the source.
     let runtime =
