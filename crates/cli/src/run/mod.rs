@@ -111,6 +111,17 @@ async fn prepare(
         for note in one.plan.notes() {
             debug!(table = %one.table.name, "{note}");
         }
+        let large: Vec<String> =
+            one.plan.toast_notes().into_iter().map(|note| note.column).collect();
+        if !large.is_empty() {
+            warn!(
+                table = %one.table.name,
+                columns = large.join(", "),
+                "an update that leaves a large value (about 2 kB) of these columns alone will stop the connector; \
+                 ALTER TABLE {} REPLICA IDENTITY FULL prevents it",
+                one.table.name.quoted()
+            );
+        }
     }
     let mut store =
         Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);

@@ -30,11 +30,11 @@ impl Plan {
         self.note_each(|field| losses(&field.ty))
     }
 
-    /// The columns whose large values an update does not send when it leaves them alone, so that wal2es reads them back
-    /// from the document that is there.
+    /// The columns whose large values an update does not send when it leaves them alone. Such an update can't be made a
+    /// document from what was sent.
     pub fn toast_notes(&self) -> Vec<Note> {
-        const TEXT: &str = "an update that leaves a large value alone does not send it; it is then read back from the index, \
-            which REPLICA IDENTITY FULL would spare";
+        const TEXT: &str = "an update that leaves a large value alone does not send it, unless the table has REPLICA IDENTITY \
+                            FULL";
         self.note_each(|field| field.may_be_missing.then_some(TEXT).into_iter().collect())
     }
 
