@@ -24,10 +24,10 @@ impl<'a> OldImage<'a> {
     }
 }
 
-/// A change of one row of the table with the OID `relation`.
+/// A change of one row.
 #[derive(Clone, Copy, Debug)]
 pub struct RowOp<'a> {
-    /// The OID of the table, as the relation message names it.
+    /// Which table, by the number that the reader of the stream gave to its description.
     pub relation: u32,
     /// What happened.
     pub change: RowChange<'a>,

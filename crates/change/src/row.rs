@@ -88,6 +88,20 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// The same row with its columns in another order: column `n` is the one at `places[n]`, NULL where that is `None`.
+    /// `cells` is memory for the result.
+    pub fn select<'b>(&self, places: &[Option<usize>], cells: &'b mut Vec<Cell>) -> Row<'b>
+    where
+        'a: 'b,
+    {
+        cells.clear();
+        let cell = |place: &Option<usize>| {
+            place.and_then(|place| self.cells.get(place)).copied().unwrap_or(Cell::NULL)
+        };
+        cells.extend(places.iter().map(cell));
+        Row { data: self.data, cells }
+    }
+
     /// All values in order.
     pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let row = *self;
@@ -113,6 +127,15 @@ mod tests {
         let values: Vec<_> = row.values().collect();
         assert_eq!(values, [Value::Text(b"ab"), Value::Null, Value::Text(b""), Value::Unchanged]);
         assert_eq!(row.get(4), Value::Null);
+    }
+
+    #[test]
+    fn columns_can_be_put_into_another_order() {
+        let cells = [Cell::text(0, 1).unwrap(), Cell::UNCHANGED, Cell::text(1, 1).unwrap()];
+        let mut memory = vec![Cell::UNCHANGED];
+        let row = Row::new(b"ab", &cells).select(&[Some(2), None, Some(0), Some(9)], &mut memory);
+        let values: Vec<_> = row.values().collect();
+        assert_eq!(values, [Value::Text(b"b"), Value::Null, Value::Text(b"a"), Value::Null]);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Table {
     pub name: TableName,
     /// The published columns.
     pub columns: Vec<Column>,
+    /// Its columns that are not published: generated ones, or left out by the publication's column list.
+    pub unpublished: Vec<String>,
     /// The names of the columns of the primary key, in its order; empty without one, or when it is deferrable.
     pub primary_key: Vec<String>,
     /// What is sent of a row before an update or delete.
@@ -73,6 +75,8 @@ pub struct Column {
     pub ty: PgType,
     /// The type as SQL writes it (`format_type`), for people.
     pub type_name: String,
+    /// The same without the modifier, as test_decoding writes it.
+    pub bare_type_name: String,
     /// `pg_attribute.atttypid`, as the relation message repeats it.
     pub type_oid: u32,
     /// `pg_attribute.atttypmod`, -1 for none.

@@ -80,6 +80,16 @@ impl<'a> Cursor<'a> {
         self.array(what).map(|bytes| Lsn::new(u64::from_be_bytes(bytes)))
     }
 
+    /// A transaction id, which can't be 0 (`InvalidTransactionId`).
+    #[inline]
+    pub(crate) fn xid(&mut self, what: &'static str) -> Result<u32, DecodeError> {
+        let at = self.position;
+        match self.u32(what)? {
+            0 => Err(self.error_at(at, Fault::NoTransaction)),
+            xid => Ok(xid),
+        }
+    }
+
     /// A count of elements in 32 bits, which can't be negative.
     #[inline]
     pub(crate) fn length(&mut self, what: &'static str) -> Result<usize, DecodeError> {

@@ -30,6 +30,9 @@ pub enum Fault {
     /// A message that was not asked for, and that can't be taken for something else.
     #[error("{0} was not asked for")]
     NotAskedFor(&'static str),
+    /// Something else stands where this should.
+    #[error("{0} expected")]
+    Expected(&'static str),
     /// A byte that must have one of a few values has another.
     #[error("{byte:#04x} is no {what}")]
     UnknownByte {
@@ -62,6 +65,17 @@ pub enum Fault {
         /// Columns of the row.
         got: usize,
     },
+    /// The transaction id 0, which stands for no transaction.
+    #[error("transaction 0 is none: the message was cut or was not sent within a block")]
+    NoTransaction,
+    /// What is said of a transaction does not agree with what was said of it before.
+    #[error("transaction {xid} {what}")]
+    Transaction {
+        /// Its id.
+        xid: u32,
+        /// What does not agree.
+        what: &'static str,
+    },
     /// A message where it can't be.
     #[error("{0}")]
     OutOfPlace(&'static str),
@@ -73,6 +87,9 @@ pub enum Fault {
         /// What Commit says.
         got: Lsn,
     },
+    /// A position that can't be the end of a commit record: records end at multiples of 8, and have a length.
+    #[error("{0} is not where a commit record can end")]
+    CommitEnd(Lsn),
     /// Transactions come in the order of their commit records; this one does not.
     #[error("the commit at {got} comes after the one at {last}")]
     CommitOrder {
@@ -95,6 +112,12 @@ fn message_name(tag: u8) -> String {
         b'D' => "Delete",
         b'T' => "Truncate",
         b'M' => "Message",
+        b'S' => "Stream Start",
+        b'E' => "Stream Stop",
+        b'c' => "Stream Commit",
+        b'A' => "Stream Abort",
+        b't' => return "table line".into(),
+        b'm' => return "message line".into(),
         0 => "empty",
         other => return format!("message {other:#04x}"),
     };

@@ -1,63 +1,63 @@
-//! From one message to the next: which relations are known, and what may follow what.
+//! From one message to the next: what may follow what.
 
-use std::collections::HashMap;
+use change::Lsn;
 
-use change::{Cell, Lsn, OldImage, Row, RowChange, RowOp};
-
-use super::update::OldKind;
-use super::{Begin, Commit, LogicalMessage, Relation, Truncate};
-use super::{delete, insert, relation, transaction, update};
+use super::changes::{self, Changes};
+use super::known::Notes;
+use super::streamed::Streamed;
+use super::{Protocol, Streaming, logical_message, stream, transaction};
 use crate::cursor::Cursor;
 use crate::error::{DecodeError, Fault};
-
-/// One step of the stream.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A transaction begins; it is committed already.
-    Begin(Begin),
-    /// A table is described, for the first time or anew.
-    Relation(&'a Relation),
-    /// A row changed.
-    Row(RowOp<'a>),
-    /// Tables were emptied.
-    Truncate(Truncate),
-    /// The transaction is complete.
-    Commit(Commit),
-    /// An application's own message.
-    Message(LogicalMessage<'a>),
-    /// Something that makes no difference to rows: Origin, Type.
-    Nothing,
-}
+use crate::{Begin, Commit, Event, Part, Release};
 
 /// Reads the messages of one session, in order.
 ///
 /// Holds the relations that the session has described and two tables of cells that every row reuses, so that a row
-/// costs no allocation. Made anew for each session: the server describes its relations again.
-#[derive(Default)]
+/// costs no allocation. Made anew for each session: the server describes its relations again and sends streamed
+/// transactions that had not committed from their beginning.
+///
+/// After [`Event::Release`] comes, before the next message of the session, what was kept of that transaction:
+/// [`begin_release`](Self::begin_release), [`replay`](Self::replay) for each message, [`end_release`](Self::end_release).
+#[derive(Debug)]
 pub struct Decoder {
-    relations: HashMap<u32, Relation>,
-    /// The relation of the row before, which is nearly always that of the next.
-    recent: Option<(u32, usize)>,
-    open: Option<Begin>,
+    protocol: Protocol,
+    pub(super) state: State,
+    pub(super) changes: Changes,
+    streamed: Streamed,
     last_commit: Option<Lsn>,
-    old: Vec<Cell>,
-    new: Vec<Cell>,
+}
+
+/// Where in the stream the decoder is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Between transactions and blocks.
+    Between,
+    /// After Begin.
+    Open(Begin),
+    /// After Stream Start of this transaction.
+    Block(u32),
+    /// After Stream Commit: what was kept is due.
+    Due(Release, Notes),
+    /// What was kept is being read again.
+    Replay(Release, Notes),
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a session.
-    pub fn new() -> Self {
-        Self::default()
+    /// A decoder at the beginning of a session that was started with the options of `protocol`.
+    pub fn new(protocol: Protocol) -> Self {
+        Decoder {
+            protocol,
+            state: State::Between,
+            changes: Changes::default(),
+            streamed: Streamed::default(),
+            last_commit: None,
+        }
     }
 
-    /// True between Begin and Commit.
+    /// True while a transaction that is known to be committed is not yet complete, that is between Begin and Commit and
+    /// from [`Event::Release`] to [`end_release`](Self::end_release); and within a block of a streamed one.
     pub fn in_transaction(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// What the session has said about the relation `oid`.
-    pub fn relation(&self, oid: u32) -> Option<&Relation> {
-        self.relations.get(&oid)
+        !matches!(self.state, State::Between)
     }
 
     /// Reads one message: the payload of one XLogData.
@@ -67,155 +67,195 @@ impl Decoder {
     pub fn decode<'s>(&'s mut self, message: &'s [u8]) -> Result<Event<'s>, DecodeError> {
         let mut cursor = Cursor::new(message);
         let tag = cursor.u8("the kind of message")?;
-        match tag {
-            b'I' | b'U' | b'D' => self.row(tag, cursor, message),
-            _ => self.other(tag, cursor),
+        match self.state {
+            State::Open(_) if matches!(tag, b'I' | b'U' | b'D') => {
+                self.changes.row(tag, cursor, message)
+            }
+            State::Between | State::Open(_) => self.outside(tag, cursor),
+            State::Block(transaction) => self.in_block(transaction, tag, cursor),
+            State::Due(..) | State::Replay(..) => {
+                out_of_place(&cursor, "the stream goes on before what was kept has been read again")
+            }
         }
     }
 
-    #[inline]
-    fn row<'s>(
-        &'s mut self,
+    /// Everything but rows outside of blocks.
+    fn outside<'s>(&'s mut self, tag: u8, cursor: Cursor<'s>) -> Result<Event<'s>, DecodeError> {
+        let open = matches!(self.state, State::Open(_));
+        match tag {
+            b'B' => self.begin(cursor).map(Event::Begin),
+            b'C' => self.commit(cursor).map(Event::Commit),
+            b'R' => self.changes.relation(cursor),
+            b'T' if open => self.changes.truncate(cursor),
+            b'I' | b'U' | b'D' | b'T' => out_of_place(&cursor, "a change outside of a transaction"),
+            b'M' => changes::message(cursor, open),
+            b'O' => origin(cursor),
+            b'Y' => changes::ty(cursor),
+            b'S' | b'E' | b'c' | b'A' => {
+                self.must_stream(&cursor)?;
+                if open {
+                    return out_of_place(&cursor, "it comes between Begin and Commit");
+                }
+                match tag {
+                    b'S' => self.stream_start(cursor),
+                    b'c' => self.stream_commit(cursor).map(Event::Release),
+                    b'A' => self.stream_abort(cursor).map(Event::Abort),
+                    _ => out_of_place(&cursor, "the end of a block that has not begun"),
+                }
+            }
+            _ => Err(unknown(tag, &cursor)),
+        }
+    }
+
+    /// Between Stream Start and Stream Stop.
+    fn in_block<'s>(
+        &mut self,
+        transaction: u32,
         tag: u8,
         mut cursor: Cursor<'s>,
-        message: &'s [u8],
     ) -> Result<Event<'s>, DecodeError> {
-        self.must_be_open(&cursor)?;
-        let (relation, kind) = match tag {
-            b'I' => (insert::read(&mut cursor, &mut self.new)?, OldKind::Absent),
-            b'U' => update::read(&mut cursor, &mut self.old, &mut self.new)?,
-            _ => delete::read(&mut cursor, &mut self.old)?,
-        };
-        cursor.end()?;
-        let want = self.columns(relation, &cursor)?;
-        if tag != b'D' {
-            self.must_fit(relation, want, self.new.len(), &cursor)?;
-        }
-        let old = match kind {
-            OldKind::Absent => OldImage::Absent,
-            OldKind::Key | OldKind::Full => {
-                self.must_fit(relation, want, self.old.len(), &cursor)?;
-                let row = Row::new(message, &self.old);
-                if kind == OldKind::Key { OldImage::Key(row) } else { OldImage::Full(row) }
+        match tag {
+            b'I' | b'U' | b'D' | b'T' | b'R' | b'Y' | b'M' => {
+                let part = cursor.xid("the transaction id")?;
+                if tag == b'R' {
+                    let oid = cursor.u32("the relation's OID")?;
+                    let arrived = self.changes.known.arrive();
+                    self.streamed.note(transaction, oid, arrived);
+                } else if tag == b'M' && !logical_message::read_transactional(&mut cursor)? {
+                    return out_of_place(&cursor, "a message of no transaction within a block");
+                }
+                Ok(Event::Hold(Part { transaction, part }))
             }
-        };
-        let change = match tag {
-            b'I' => RowChange::Insert { new: Row::new(message, &self.new) },
-            b'U' => RowChange::Update { old, new: Row::new(message, &self.new) },
-            _ => RowChange::Delete { old },
-        };
-        Ok(Event::Row(RowOp { relation, change }))
-    }
-
-    fn other<'s>(&'s mut self, tag: u8, mut cursor: Cursor<'s>) -> Result<Event<'s>, DecodeError> {
-        let event = match tag {
-            b'B' => Event::Begin(self.begin(&mut cursor)?),
-            b'C' => Event::Commit(self.commit(&mut cursor)?),
-            b'R' => {
-                let relation = Relation::read(&mut cursor)?;
+            b'O' => origin(cursor),
+            b'E' => {
                 cursor.end()?;
-                let oid = relation.oid;
-                self.recent = None;
-                self.relations.insert(oid, relation);
-                let known = self.relations.get(&oid);
-                return Ok(known.map_or(Event::Nothing, Event::Relation));
+                self.state = State::Between;
+                Ok(Event::Nothing)
             }
-            b'T' => {
-                self.must_be_open(&cursor)?;
-                Event::Truncate(Truncate::read(&mut cursor)?)
+            b'B' | b'C' | b'S' | b'c' | b'A' => {
+                out_of_place(&cursor, "it comes within a block of a streamed transaction")
             }
-            b'M' => Event::Message(LogicalMessage::read(&mut cursor)?),
-            b'O' => {
-                transaction::read_origin(&mut cursor)?;
-                Event::Nothing
-            }
-            b'Y' => {
-                relation::read_type(&mut cursor)?;
-                Event::Nothing
-            }
-            b'S' | b'E' | b'c' | b'A' => {
-                return Err(cursor.error_at(0, Fault::NotAskedFor("a transaction in progress")));
-            }
-            b'b' | b'P' | b'K' | b'r' | b'p' => {
-                return Err(cursor.error_at(0, Fault::NotAskedFor("a prepared transaction")));
-            }
-            byte => return Err(cursor.error_at(0, Fault::UnknownMessage(byte))),
-        };
-        cursor.end()?;
-        Ok(event)
+            _ => Err(unknown(tag, &cursor)),
+        }
     }
 
-    fn begin(&mut self, cursor: &mut Cursor<'_>) -> Result<Begin, DecodeError> {
-        if self.open.is_some() {
-            let fault = Fault::OutOfPlace("a transaction begins within another one");
-            return Err(cursor.error_at(0, fault));
+    fn begin(&mut self, mut cursor: Cursor<'_>) -> Result<Begin, DecodeError> {
+        if matches!(self.state, State::Open(_)) {
+            return out_of_place(&cursor, "a transaction begins within another one");
         }
-        let begin = Begin::read(cursor)?;
-        let got = begin.commit.0;
-        if let Some(last) = self.last_commit.filter(|last| *last >= got) {
-            return Err(cursor.error_at(1, Fault::CommitOrder { last, got }));
-        }
-        self.open = Some(begin);
+        let begin = transaction::read_begin(&mut cursor)?;
+        cursor.end()?;
+        self.must_rise(begin.commit.0, 1, &cursor)?;
+        self.state = State::Open(begin);
         Ok(begin)
     }
 
-    fn commit(&mut self, cursor: &mut Cursor<'_>) -> Result<Commit, DecodeError> {
-        let Some(begin) = self.open.take() else {
-            let fault = Fault::OutOfPlace("a commit without a transaction");
-            return Err(cursor.error_at(0, fault));
+    fn commit(&mut self, mut cursor: Cursor<'_>) -> Result<Commit, DecodeError> {
+        let State::Open(begin) = self.state else {
+            return out_of_place(&cursor, "a commit without a transaction");
         };
-        let commit = Commit::read(cursor)?;
+        let commit = transaction::read_commit(&mut cursor)?;
+        cursor.end()?;
         if commit.commit != begin.commit {
             let (want, got) = (begin.commit.0, commit.commit.0);
             return Err(cursor.error_at(2, Fault::OtherCommit { want, got }));
         }
+        must_end(&commit, 10, &cursor)?;
+        self.state = State::Between;
         self.last_commit = Some(begin.commit.0);
         Ok(commit)
     }
 
-    #[inline]
-    fn must_be_open(&self, cursor: &Cursor<'_>) -> Result<(), DecodeError> {
-        match self.open {
-            Some(_) => Ok(()),
-            None => Err(cursor.error_at(0, Fault::OutOfPlace("a change outside of a transaction"))),
-        }
+    fn stream_start<'s>(&mut self, mut cursor: Cursor<'_>) -> Result<Event<'s>, DecodeError> {
+        let (xid, first) = stream::read_start(&mut cursor)?;
+        cursor.end()?;
+        self.streamed
+            .start(xid, first)
+            .map_err(|what| cursor.error_at(5, Fault::Transaction { xid, what }))?;
+        self.state = State::Block(xid);
+        Ok(Event::Nothing)
     }
 
-    /// How many columns the relation has.
-    #[inline]
-    fn columns(&mut self, relation: u32, cursor: &Cursor<'_>) -> Result<usize, DecodeError> {
-        if let Some((_, columns)) = self.recent.filter(|(recent, _)| *recent == relation) {
-            return Ok(columns);
-        }
-        match self.relations.get(&relation) {
-            Some(known) => {
-                let columns = known.columns.len();
-                self.recent = Some((relation, columns));
-                Ok(columns)
-            }
-            None => Err(cursor.error_at(1, Fault::UnknownRelation(relation))),
-        }
+    fn stream_commit(&mut self, mut cursor: Cursor<'_>) -> Result<Release, DecodeError> {
+        let release = stream::read_commit(&mut cursor)?;
+        cursor.end()?;
+        self.must_rise(release.commit.commit.0, 6, &cursor)?;
+        must_end(&release.commit, 14, &cursor)?;
+        let notes = self.streamed.close(release.transaction);
+        let notes = notes.ok_or_else(|| never_streamed(release.transaction, &cursor))?;
+        self.last_commit = Some(release.commit.commit.0);
+        self.state = State::Due(release, notes);
+        Ok(release)
     }
 
-    #[inline]
-    fn must_fit(
-        &self,
-        relation: u32,
-        want: usize,
-        got: usize,
-        cursor: &Cursor<'_>,
-    ) -> Result<(), DecodeError> {
-        if want == got {
-            return Ok(());
-        }
-        let relation = match self.relations.get(&relation) {
-            Some(known) => known.name.to_string(),
-            None => relation.to_string(),
+    fn stream_abort(&mut self, mut cursor: Cursor<'_>) -> Result<Part, DecodeError> {
+        let parallel = self.protocol.streaming() == Streaming::Parallel;
+        let (part, _) = stream::read_abort(&mut cursor, parallel)?;
+        cursor.end()?;
+        // Whether the part itself was seen can't be asked: its changes may all have been of tables not published.
+        let known = match part.is_whole() {
+            true => self.streamed.close(part.transaction).is_some(),
+            false => self.streamed.forget_notes(part.transaction),
         };
-        Err(cursor.error_at(5, Fault::ColumnCount { relation, want, got }))
+        if known { Ok(part) } else { Err(never_streamed(part.transaction, &cursor)) }
     }
+
+    fn must_stream(&self, cursor: &Cursor<'_>) -> Result<(), DecodeError> {
+        match self.protocol.streaming() {
+            Streaming::Off => {
+                Err(cursor.error_at(0, Fault::NotAskedFor("a transaction in progress")))
+            }
+            Streaming::On | Streaming::Parallel => Ok(()),
+        }
+    }
+
+    /// Commits come in their order in the log, of both kinds of transactions together.
+    fn must_rise(&self, got: Lsn, at: usize, cursor: &Cursor<'_>) -> Result<(), DecodeError> {
+        match self.last_commit.filter(|last| *last >= got) {
+            None => Ok(()),
+            Some(last) => Err(cursor.error_at(at, Fault::CommitOrder { last, got })),
+        }
+    }
+}
+
+/// The end, which is what will be confirmed, lies behind the start.
+fn must_end(commit: &Commit, at: usize, cursor: &Cursor<'_>) -> Result<(), DecodeError> {
+    if commit.end > commit.commit.0 {
+        return Ok(());
+    }
+    Err(cursor.error_at(at, Fault::CommitEnd(commit.end)))
+}
+
+#[cold]
+pub(super) fn out_of_place<T>(cursor: &Cursor<'_>, what: &'static str) -> Result<T, DecodeError> {
+    Err(cursor.error_at(0, Fault::OutOfPlace(what)))
+}
+
+/// The error of a message that no state of the stream allows.
+#[cold]
+pub(super) fn unknown(tag: u8, cursor: &Cursor<'_>) -> DecodeError {
+    let fault = match tag {
+        b'b' | b'P' | b'K' | b'r' | b'p' => Fault::NotAskedFor("a prepared transaction"),
+        byte => Fault::UnknownMessage(byte),
+    };
+    cursor.error_at(0, fault)
+}
+
+#[cold]
+fn never_streamed(xid: u32, cursor: &Cursor<'_>) -> DecodeError {
+    cursor.error_at(1, Fault::Transaction { xid, what: "was never streamed" })
+}
+
+fn origin<'a>(mut cursor: Cursor<'_>) -> Result<Event<'a>, DecodeError> {
+    transaction::read_origin(&mut cursor)?;
+    cursor.end()?;
+    Ok(Event::Nothing)
 }
 
 #[cfg(test)]
 #[path = "decoder_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod stream_tests;

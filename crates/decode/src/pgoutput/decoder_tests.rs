@@ -1,8 +1,9 @@
 //! Messages as the protocol's page spells them, byte for byte.
 
-use change::{CommitLsn, OldImage, ReplicaIdentity, RowChange, Value};
+use change::{CommitLsn, OldImage, ReplicaIdentity, RowChange, TableName, Value};
 
 use super::*;
+use crate::{ColumnType, TruncatedTable};
 
 const BEGIN: &[u8] = b"B\0\0\0\0\x01\x53\xCA\xC8\0\x02\xB7\x1D\xE0\x5B\x40\x00\0\0\x02\xE5";
 const COMMIT: &[u8] =
@@ -12,14 +13,18 @@ const RELATION: &[u8] = b"R\0\0\x40\0public\0place\0d\0\x03\
 const INSERT: &[u8] = b"I\0\0\x40\0N\0\x03t\0\0\0\x01\x37t\0\0\0\x02Omn";
 const UPDATE: &[u8] = b"U\0\0\x40\0K\0\x03t\0\0\0\x01\x37nnN\0\x03t\0\0\0\x01\x38ut\0\0\0\x041.50";
 const DELETE: &[u8] = b"D\0\0\x40\0O\0\x03t\0\0\0\x01\x38t\0\0\0\0n";
-const TRUNCATE: &[u8] = b"T\0\0\0\x02\x03\0\0\x40\0\0\0\x40\x07";
+const TRUNCATE: &[u8] = b"T\0\0\0\x01\x03\0\0\x40\0";
 const MESSAGE: &[u8] = b"M\x01\0\0\0\0\x01\x53\xCA\xC8app\0\0\0\0\x02hi";
 const ORIGIN: &[u8] = b"O\0\0\0\0\x01\x53\xCA\xC8other\0";
 const TYPE: &[u8] = b"Y\0\0\x40\x2Apublic\0mood\0";
 
+fn decoder() -> Decoder {
+    Decoder::new(Protocol::new(1, Streaming::Off).unwrap())
+}
+
 /// A decoder within a transaction that knows relation 0x4000.
 fn open() -> Decoder {
-    let mut decoder = Decoder::new();
+    let mut decoder = decoder();
     decoder.decode(RELATION).unwrap();
     decoder.decode(BEGIN).unwrap();
     decoder
@@ -37,7 +42,7 @@ fn insert_of(columns: &[u8]) -> Vec<u8> {
 
 #[test]
 fn begin_and_commit_carry_positions_and_time() {
-    let mut decoder = Decoder::new();
+    let mut decoder = decoder();
     let Event::Begin(begin) = decoder.decode(BEGIN).unwrap() else { panic!() };
     let commit_lsn = CommitLsn("0/153CAC8".parse().unwrap());
     assert_eq!((begin.commit, begin.xid), (commit_lsn, 0x2E5));
@@ -50,37 +55,35 @@ fn begin_and_commit_carry_positions_and_time() {
 
 #[test]
 fn relation_tells_names_types_and_identity() {
-    let mut decoder = Decoder::new();
+    let mut decoder = decoder();
     let Event::Relation(relation) = decoder.decode(RELATION).unwrap() else { panic!() };
-    assert_eq!((relation.oid, relation.name.to_string()), (0x4000, "public.place".into()));
-    assert_eq!(relation.identity, ReplicaIdentity::Default);
-    let columns: Vec<_> = relation
-        .columns
-        .iter()
-        .map(|c| (c.name.as_str(), c.in_identity, c.type_oid, c.type_modifier))
-        .collect();
-    assert_eq!(
-        columns,
-        [("id", true, 23, -1), ("name", false, 25, -1), ("n", false, 1700, 327_686)]
-    );
+    assert_eq!((relation.number, relation.oid), (0, Some(0x4000)));
+    assert_eq!(relation.name, TableName::new("public", "place"));
+    assert_eq!(relation.identity, Some(ReplicaIdentity::Default));
+    let columns: Vec<_> =
+        relation.columns.iter().map(|c| (c.name.as_str(), c.in_identity, c.ty.clone())).collect();
+    let ty = |oid, modifier| ColumnType::Oid { oid, modifier };
+    let expected =
+        [("id", true, ty(23, -1)), ("name", false, ty(25, -1)), ("n", false, ty(1700, 327_686))];
+    assert_eq!(columns, expected);
 }
 
 #[test]
 fn rows_are_borrowed_and_markers_kept() {
     let mut decoder = open();
-    let Event::Row(op) = decoder.decode(INSERT).unwrap() else { panic!() };
-    assert_eq!(op.relation, 0x4000);
+    let Event::Row(op, relation) = decoder.decode(INSERT).unwrap() else { panic!() };
+    assert_eq!((op.relation, relation.number, relation.oid), (0, 0, Some(0x4000)));
     let RowChange::Insert { new } = op.change else { panic!() };
     let values: Vec<_> = new.values().collect();
     assert_eq!(values, [Value::Text(b"7"), Value::Text(b"Om"), Value::Null]);
 
-    let Event::Row(op) = decoder.decode(UPDATE).unwrap() else { panic!() };
+    let Event::Row(op, _) = decoder.decode(UPDATE).unwrap() else { panic!() };
     let RowChange::Update { old: OldImage::Key(old), new } = op.change else { panic!() };
     assert_eq!(old.values().collect::<Vec<_>>(), [Value::Text(b"7"), Value::Null, Value::Null]);
     let values: Vec<_> = new.values().collect();
     assert_eq!(values, [Value::Text(b"8"), Value::Unchanged, Value::Text(b"1.50")]);
 
-    let Event::Row(op) = decoder.decode(DELETE).unwrap() else { panic!() };
+    let Event::Row(op, _) = decoder.decode(DELETE).unwrap() else { panic!() };
     let RowChange::Delete { old: OldImage::Full(old) } = op.change else { panic!() };
     let values: Vec<_> = old.values().collect();
     assert_eq!(values, [Value::Text(b"8"), Value::Text(b""), Value::Null]);
@@ -90,7 +93,8 @@ fn rows_are_borrowed_and_markers_kept() {
 fn the_rest_of_version_one() {
     let mut decoder = open();
     let Event::Truncate(truncate) = decoder.decode(TRUNCATE).unwrap() else { panic!() };
-    assert_eq!(truncate.relations, [0x4000, 0x4007]);
+    let place = TruncatedTable { oid: Some(0x4000), name: TableName::new("public", "place") };
+    assert_eq!(truncate.tables, [place]);
     assert!(truncate.options.cascade && truncate.options.restart_identity);
     let Event::Message(message) = decoder.decode(MESSAGE).unwrap() else { panic!() };
     assert_eq!((message.transactional, message.prefix, message.content), (true, "app", &b"hi"[..]));
@@ -103,7 +107,7 @@ fn every_truncation_is_an_error_and_every_trailing_byte_too() {
     let all: [&[u8]; 10] =
         [BEGIN, COMMIT, RELATION, INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE, ORIGIN, TYPE];
     for message in all {
-        let start = || if message == BEGIN { Decoder::new() } else { open() };
+        let start = || if message == BEGIN { decoder() } else { open() };
         start().decode(message).unwrap();
         for cut in 0..message.len() {
             let error = start().decode(&message[..cut]).map(|e| format!("{e:?}")).unwrap_err();
@@ -133,17 +137,23 @@ fn any_corrupted_byte_is_an_error_or_another_message_but_never_a_panic() {
 #[test]
 fn what_is_out_of_place_is_refused() {
     let insert = insert_of(b"\0\x03nnn");
-    let mut outside = Decoder::new();
+    let mut outside = decoder();
     outside.decode(RELATION).unwrap();
     assert!(matches!(fault(&mut outside, &insert), (0, Fault::OutOfPlace(_))));
     assert!(matches!(fault(&mut outside, TRUNCATE), (0, Fault::OutOfPlace(_))));
     assert!(matches!(fault(&mut outside, COMMIT), (0, Fault::OutOfPlace(_))));
+    assert!(matches!(fault(&mut outside, MESSAGE), (0, Fault::OutOfPlace(_))));
+    let mut of_no_transaction = MESSAGE.to_vec();
+    of_no_transaction[1] = 0;
+    assert!(matches!(outside.decode(&of_no_transaction).unwrap(), Event::Message(_)));
     assert!(matches!(fault(&mut open(), BEGIN), (0, Fault::OutOfPlace(_))));
     assert_eq!(
         fault(&mut open(), b"S\0\0\0\x01\x01"),
         (0, Fault::NotAskedFor("a transaction in progress"))
     );
-    assert_eq!(fault(&mut open(), b"b"), (0, Fault::NotAskedFor("a prepared transaction")));
+    for tag in [b"b", b"P", b"K", b"r", b"p"] {
+        assert_eq!(fault(&mut open(), tag), (0, Fault::NotAskedFor("a prepared transaction")));
+    }
     assert_eq!(fault(&mut open(), b"?"), (0, Fault::UnknownMessage(b'?')));
 }
 
@@ -173,6 +183,33 @@ fn rows_must_fit_a_known_relation() {
     assert_eq!(fault(&mut open(), &negative), (9, Fault::Length { what: "a value", length: -1 }));
     let binary = insert_of(b"\0\x03b\0\0\0\0nn");
     assert_eq!(fault(&mut open(), &binary), (8, Fault::NotAskedFor("a value in binary form")));
+}
+
+#[test]
+fn a_truncate_names_known_tables_once() {
+    let unknown = b"T\0\0\0\x02\0\0\0\x40\0\0\0\x40\x07";
+    assert_eq!(fault(&mut open(), unknown), (10, Fault::UnknownRelation(0x4007)));
+    let twice = b"T\0\0\0\x02\0\0\0\x40\0\0\0\x40\0";
+    assert_eq!(fault(&mut open(), twice), (10, Fault::OutOfPlace("a table is named twice")));
+}
+
+#[test]
+fn a_table_described_anew_gets_another_number() {
+    let mut decoder = open();
+    let mut other = RELATION.to_vec();
+    other[15] = b'L';
+    let mut number = |message: &[u8]| match decoder.decode(message).unwrap() {
+        Event::Relation(relation) => relation.number,
+        Event::Row(op, relation) => {
+            assert_eq!(op.relation, relation.number);
+            op.relation
+        }
+        event => panic!("{event:?}"),
+    };
+    assert_eq!(
+        [&other, INSERT, RELATION, INSERT, &other, UPDATE].map(&mut number),
+        [1, 1, 0, 0, 1, 1]
+    );
 }
 
 #[test]

@@ -1,17 +1,15 @@
 //! [Delete](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-DELETE).
 
-use change::Cell;
-
-use super::tuple;
+use super::tuple::{self, Field};
 use super::update::OldKind;
 use crate::cursor::Cursor;
 use crate::error::{DecodeError, Fault};
 
 /// Reads the row that is gone into `old` and returns the relation.
 #[inline]
-pub(crate) fn read(
-    cursor: &mut Cursor<'_>,
-    old: &mut Vec<Cell>,
+pub(super) fn read<'a, F: Field<'a>>(
+    cursor: &mut Cursor<'a>,
+    old: &mut Vec<F>,
 ) -> Result<(u32, OldKind), DecodeError> {
     let relation = cursor.u32("the relation's OID")?;
     let at = cursor.position();

@@ -4,60 +4,37 @@ use change::{CommitLsn, Lsn};
 
 use crate::cursor::Cursor;
 use crate::error::{DecodeError, Fault};
+use crate::{Begin, Commit};
 
 /// [Begin](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begin {
-    /// Where the commit record of this transaction starts.
-    pub commit: CommitLsn,
-    /// When it committed, in microseconds since 2000-01-01 UTC, by the server's clock.
-    pub committed_at: i64,
-    /// Its transaction id.
-    pub xid: u32,
+pub(super) fn read_begin(cursor: &mut Cursor<'_>) -> Result<Begin, DecodeError> {
+    Ok(Begin {
+        commit: CommitLsn(cursor.lsn("the final LSN")?),
+        committed_at: cursor.i64("the commit time")?,
+        xid: cursor.u32("the transaction id")?,
+    })
 }
 
-impl Begin {
-    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
-        Ok(Begin {
-            commit: CommitLsn(cursor.lsn("the final LSN")?),
-            committed_at: cursor.i64("the commit time")?,
-            xid: cursor.u32("the transaction id")?,
-        })
-    }
-}
-
-/// [Commit](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// Where the commit record starts, as Begin said.
-    pub commit: CommitLsn,
-    /// Where it ends: what is confirmed once the transaction is durable elsewhere.
-    pub end: Lsn,
-    /// As in [`Begin::committed_at`].
-    pub committed_at: i64,
-}
-
-impl Commit {
-    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
-        let at = cursor.position();
-        match cursor.u8("the flags")? {
-            0 => {}
-            byte => {
-                return Err(cursor.error_at(at, Fault::UnknownByte { what: "commit flag", byte }));
-            }
+/// [Commit](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT),
+/// and the end of a Stream Commit.
+pub(super) fn read_commit(cursor: &mut Cursor<'_>) -> Result<Commit, DecodeError> {
+    let at = cursor.position();
+    match cursor.u8("the flags")? {
+        0 => {}
+        byte => {
+            return Err(cursor.error_at(at, Fault::UnknownByte { what: "commit flag", byte }));
         }
-        Ok(Commit {
-            commit: CommitLsn(cursor.lsn("the commit LSN")?),
-            end: cursor.lsn("the end LSN")?,
-            committed_at: cursor.i64("the commit time")?,
-        })
     }
+    Ok(Commit {
+        commit: CommitLsn(cursor.lsn("the commit LSN")?),
+        end: cursor.lsn("the end LSN")?,
+        committed_at: cursor.i64("the commit time")?,
+    })
 }
 
-/// Checks an [Origin](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ORIGIN),
-/// which says that the transaction came from another server. It makes no difference to a document.
-pub(crate) fn read_origin(cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
-    cursor.lsn("the origin's commit LSN")?;
-    cursor.string("the origin's name")?;
-    Ok(())
+/// [Origin](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ORIGIN):
+/// the transaction came from another server, by this name, and committed there at this position. It makes no
+/// difference to a document.
+pub(super) fn read_origin<'a>(cursor: &mut Cursor<'a>) -> Result<(Lsn, &'a str), DecodeError> {
+    Ok((cursor.lsn("the origin's commit LSN")?, cursor.string("the origin's name")?))
 }

@@ -1,35 +1,66 @@
 //! [TupleData](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TUPLEDATA):
 //! the values of one row.
 
-use change::Cell;
+use change::{Cell, Value};
 
 use crate::cursor::Cursor;
 use crate::error::{DecodeError, Fault};
 
-/// Reads one tuple into `cells`, which are cleared first. Their offsets count from the beginning of the message.
+/// What a value is read as: its place in the message, for the decoder, or itself.
+pub(super) trait Field<'a>: Sized {
+    const NULL: Self;
+    const UNCHANGED: Self;
+
+    /// The value `text`, which begins at the byte `start` of the message. `None` if it lies too far out.
+    fn text(start: usize, text: &'a [u8]) -> Option<Self>;
+}
+
+impl Field<'_> for Cell {
+    const NULL: Self = Cell::NULL;
+    const UNCHANGED: Self = Cell::UNCHANGED;
+
+    #[inline]
+    fn text(start: usize, text: &[u8]) -> Option<Self> {
+        Cell::text(start, text.len())
+    }
+}
+
+impl<'a> Field<'a> for Value<'a> {
+    const NULL: Self = Value::Null;
+    const UNCHANGED: Self = Value::Unchanged;
+
+    fn text(_: usize, text: &'a [u8]) -> Option<Self> {
+        Some(Value::Text(text))
+    }
+}
+
+/// Reads one tuple into `fields`, which are cleared first.
 #[inline]
-pub(crate) fn read(cursor: &mut Cursor<'_>, cells: &mut Vec<Cell>) -> Result<(), DecodeError> {
-    cells.clear();
+pub(super) fn read<'a, F: Field<'a>>(
+    cursor: &mut Cursor<'a>,
+    fields: &mut Vec<F>,
+) -> Result<(), DecodeError> {
+    fields.clear();
     let count = cursor.count("the number of columns")?;
     for _ in 0..count {
         let at = cursor.position();
-        let cell = match cursor.u8("the kind of a value")? {
+        let field = match cursor.u8("the kind of a value")? {
             b't' => {
                 let len = cursor.length("a value")?;
                 let start = cursor.position();
-                cursor.take(len, "a value")?;
-                Cell::text(start, len).ok_or_else(|| {
+                let text = cursor.take(len, "a value")?;
+                F::text(start, text).ok_or_else(|| {
                     cursor.error_at(at, Fault::Length { what: "a value", length: i64::MAX })
                 })?
             }
-            b'n' => Cell::NULL,
-            b'u' => Cell::UNCHANGED,
+            b'n' => F::NULL,
+            b'u' => F::UNCHANGED,
             b'b' => return Err(cursor.error_at(at, Fault::NotAskedFor("a value in binary form"))),
             byte => {
                 return Err(cursor.error_at(at, Fault::UnknownByte { what: "kind of value", byte }));
             }
         };
-        cells.push(cell);
+        fields.push(field);
     }
     Ok(())
 }

@@ -1,14 +1,12 @@
 //! [Update](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-UPDATE).
 
-use change::Cell;
-
-use super::tuple;
+use super::tuple::{self, Field};
 use crate::cursor::Cursor;
 use crate::error::{DecodeError, Fault};
 
 /// Which image of the row before an update or delete carries.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OldKind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OldKind {
     Absent,
     Key,
     Full,
@@ -16,10 +14,10 @@ pub(crate) enum OldKind {
 
 /// Reads the row before into `old`, the row after into `new`, and returns the relation.
 #[inline]
-pub(crate) fn read(
-    cursor: &mut Cursor<'_>,
-    old: &mut Vec<Cell>,
-    new: &mut Vec<Cell>,
+pub(super) fn read<'a, F: Field<'a>>(
+    cursor: &mut Cursor<'a>,
+    old: &mut Vec<F>,
+    new: &mut Vec<F>,
 ) -> Result<(u32, OldKind), DecodeError> {
     let relation = cursor.u32("the relation's OID")?;
     let mut kind = OldKind::Absent;
