@@ -7,6 +7,7 @@
 -- password     its password, where this script makes the role. It stands in the process list while psql runs: left out, set it
 --              afterwards with \password
 -- publication, slot   default wal2es, as in wal2es.yml
+-- plugin       the slot's output plugin, as in wal2es.yml: pgoutput (default) or test_decoding
 --
 -- Makes what is missing and changes nothing else, so a second run does nothing. Postgres 14 or newer. Run it as a superuser, or
 -- as the owner of the tables with CREATE on the database, CREATEROLE and REPLICATION.
@@ -42,12 +43,16 @@ SET client_min_messages = warning;
 \else
 \set slot wal2es
 \endif
+\if :{?plugin}
+\else
+\set plugin pgoutput
+\endif
 
 BEGIN;
 
 -- A DO block does not see psql's variables, but settings.
 SELECT set_config('wal2es.tables', :'tables', true), set_config('wal2es.publication', :'publication', true),
-       set_config('wal2es.slot', :'slot', true)
+       set_config('wal2es.slot', :'slot', true), set_config('wal2es.plugin', :'plugin', true)
 \g /dev/null
 
 -- Nothing is made before all of this holds.
@@ -101,7 +106,7 @@ BEGIN
   END IF;
 
   SELECT s.plugin, s.database INTO hit FROM pg_replication_slots s WHERE s.slot_name = current_setting('wal2es.slot');
-  IF FOUND AND (hit.plugin IS DISTINCT FROM 'pgoutput' OR hit.database IS DISTINCT FROM current_database()) THEN
+  IF FOUND AND (hit.plugin IS DISTINCT FROM current_setting('wal2es.plugin') OR hit.database IS DISTINCT FROM current_database()) THEN
     RAISE EXCEPTION 'there is a slot % already, of plugin % and database %: name another one with -v slot=…',
       current_setting('wal2es.slot'), hit.plugin, hit.database;
   END IF;
@@ -192,7 +197,7 @@ COMMIT;
 -- (`wal2es teardown`) when it is not wanted any more. It waits for transactions that are open now, and can't be made in a
 -- transaction that has written.
 -- Takes REPLICATION. Without it leave this to `wal2es setup`, which makes the slot as the connector's role.
-SELECT pg_create_logical_replication_slot(:'slot', 'pgoutput')
+SELECT pg_create_logical_replication_slot(:'slot', :'plugin')
  WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = :'slot')
 \g /dev/null
 

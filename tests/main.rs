@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `WAL2ES_TEST_POSTGRES` | `postgres-18` (default) or `postgres-15` |
 //! | `WAL2ES_TEST_SEARCH` | `opensearch` (default), `elasticsearch-8` or `elasticsearch-9` |
+//! | `WAL2ES_TEST_PLUGIN` | `pgoutput` (default), `streaming` or `test_decoding`: how the log is read |
 //! | `WAL2ES_TEST_SEED` | the seed that a failed test printed |
 //! | `WAL2ES_TEST_KILLS` | how often the connector is killed (100 in a full run) |
 //! | `WAL2ES_TEST_ROWS` | rows of the large table and the large transaction |

@@ -39,14 +39,40 @@ impl Case {
         let database = Database::create(postgres.fact("port").parse().unwrap(), name);
         let search = Search::of(search);
         let config = json!({
-            "source": {"url": database.url(), "slot": name, "publication": name},
+            "source": {"url": database.url(), "slot": name, "publication": name, "spill_dir": "spill"},
             "target": {"url": [search.url]},
             "indexes": [],
         });
         let sql = database.session();
         let dir = TempDir::new(name);
         let name = name.to_owned();
-        Case { name, sql, database, search, config, dir, tables: Vec::new(), _shared: None }
+        let tables = Vec::new();
+        let mut case = Case { name, sql, database, search, config, dir, tables, _shared: None };
+        case.read_by(&shared::way());
+        case
+    }
+
+    /// How the log is read: `pgoutput`, `streaming` (pgoutput, with whatever is larger than 64 kB sent in progress), or
+    /// `test_decoding`.
+    pub fn read_by(&mut self, way: &str) {
+        let plugin = if way == "test_decoding" { way } else { "pgoutput" };
+        let streaming = if way == "streaming" { "on" } else { "off" };
+        self.config["source"]["plugin"] = plugin.into();
+        self.config["source"]["streaming"] = streaming.into();
+        if way == "streaming" {
+            let name = &self.database.name;
+            let sql = format!("ALTER DATABASE {name} SET logical_decoding_work_mem = '64kB'");
+            self.execute(&sql);
+        }
+    }
+
+    /// The files of transactions that are held.
+    pub fn spilled(&self) -> Vec<String> {
+        let dirs = std::fs::read_dir(self.dir.path().join("spill")).into_iter().flatten().flatten();
+        let files =
+            dirs.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
+        let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.contains("lock")).collect()
     }
 
     /// Makes a table of the schema `public` that an index is to follow: `columns` as in CREATE TABLE.
@@ -81,14 +107,26 @@ impl Case {
 
     /// The same, with environment variables.
     pub fn start_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Connector {
-        // Renamed, because a process that has just started may be reading the one before.
+        self.write_config();
+        let mut with_file = vec!["--config", "wal2es.yml"];
+        with_file.extend(arguments);
+        Connector::start(self.dir.path(), &with_file, env)
+    }
+
+    /// Renamed, because a process that has just started may be reading the one before.
+    fn write_config(&self) {
         let file = self.dir.path().join("wal2es.yml");
         let written = file.with_extension("new");
         std::fs::write(&written, self.config.to_string()).unwrap();
         std::fs::rename(&written, &file).unwrap();
+    }
+
+    /// Starts a command that can't make a file larger than `kib` kibibytes.
+    pub fn start_limited(&self, arguments: &[&str], kib: u32) -> Connector {
+        self.write_config();
         let mut with_file = vec!["--config", "wal2es.yml"];
         with_file.extend(arguments);
-        Connector::start(self.dir.path(), &with_file, env)
+        Connector::start_limited(self.dir.path(), &with_file, kib)
     }
 
     /// Does a command to its end.

@@ -51,15 +51,26 @@ pub struct Connector {
 impl Connector {
     /// Starts it in the directory `dir`, with nothing but `env` in its environment.
     pub fn start(dir: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(BINARY.as_str());
+        command.args(arguments).env_clear().envs(env.iter().copied());
+        Self::spawn(dir, command)
+    }
+
+    /// The same, with a limit for the size of the files that it writes.
+    pub fn start_limited(dir: &Path, arguments: &[&str], kib: u32) -> Self {
+        let mut command = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
+        command.args(["-c", &script, "limited", BINARY.as_str()]).args(arguments).env_clear();
+        Self::spawn(dir, command)
+    }
+
+    fn spawn(dir: &Path, mut command: Command) -> Self {
         let number = fastrand::u32(..);
         let log = |kind: &str| dir.join(format!("{kind}-{number:08x}"));
         let (stdout, stderr) = (log("stdout"), log("stderr"));
-        let child = Command::new(BINARY.as_str())
-            .args(arguments)
+        let child = command
             .current_dir(dir)
-            .env_clear()
             .env("HOME", dir)
-            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap())

@@ -28,6 +28,11 @@ pub fn search_kind() -> String {
     chosen("WAL2ES_TEST_SEARCH", "opensearch", &kinds)
 }
 
+/// How the log is read; `pgoutput` unless the environment says otherwise.
+pub fn way() -> String {
+    chosen("WAL2ES_TEST_PLUGIN", "pgoutput", &["pgoutput", "streaming", "test_decoding"])
+}
+
 fn chosen(variable: &str, default: &str, kinds: &[&str]) -> String {
     let kind = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
     assert!(kinds.contains(&kind.as_str()), "{variable}={kind}: not one of {}", kinds.join(", "));

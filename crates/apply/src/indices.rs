@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value, json};
 
 use crate::bulk::Guard;
-use crate::state::{IndexState, State};
+use crate::state::{ColumnState, IndexState, State};
 use crate::target::{IndexFacts, Target};
 use crate::{Error, FORMULA};
 
@@ -26,6 +26,8 @@ pub struct IndexPlan {
     pub settings: Map<String, Value>,
     /// Changes with whatever the documents depend on.
     pub hash: String,
+    /// The columns that documents are made of.
+    pub columns: Vec<ColumnState>,
 }
 
 /// Whose an index is, kept in its mapping's `_meta`.
@@ -84,6 +86,7 @@ impl Managed {
             retired: Vec::new(),
             truncations: 0,
             plan_hash: plan.hash.clone(),
+            columns: plan.columns.clone(),
         };
         Ok(Managed { plan, state, number, dirty: true })
     }
@@ -416,6 +419,7 @@ mod tests {
             retired: vec![],
             truncations: 0,
             plan_hash: String::new(),
+            columns: Vec::new(),
         };
         let facts = |uuid: &str, histories: &[&str]| IndexFacts {
             uuid: uuid.into(),

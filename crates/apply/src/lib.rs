@@ -26,7 +26,7 @@ pub use bulk::{Batch, Limits, Origin, Write};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, found_under};
 pub use loader::Loader;
-pub use state::{IndexState, State, Step, Store};
+pub use state::{ColumnState, IndexState, State, Step, Store};
 pub use target::{
     ApiError, Credentials, Distribution, IndexFacts, Secret, ServerInfo, Target, TargetConfig,
 };

@@ -48,6 +48,20 @@ pub struct IndexState {
     pub truncations: u32,
     /// What the mapping and the choice of columns were when the index was made.
     pub plan_hash: String,
+    /// The columns that its documents are made of, as they were at `applied_lsn`.
+    #[serde(default)]
+    pub columns: Vec<ColumnState>,
+}
+
+/// One column of the table of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnState {
+    /// Its name.
+    pub name: String,
+    /// The OID of its type.
+    pub type_oid: u32,
+    /// Its type modifier, -1 for none.
+    pub type_modifier: i32,
 }
 
 impl IndexState {
@@ -84,6 +98,9 @@ pub struct State {
     pub visible_lsn: Lsn,
     /// The managed indices.
     pub indexes: Vec<IndexState>,
+    /// Why the indices can't be made right by the stream alone, when they can't.
+    #[serde(default)]
+    pub needs_resync: Option<String>,
     /// The process that wrote last.
     #[serde(default)]
     pub writer: String,
@@ -265,6 +282,7 @@ mod tests {
             indexes: Vec::new(),
             writer: "before".into(),
             sequence: 7,
+            needs_resync: None,
         }
     }
 

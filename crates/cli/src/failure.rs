@@ -20,6 +20,8 @@ pub struct Failure {
     pub consequence: Consequence,
     message: String,
     remedy: String,
+    /// Kept with the state: the stream alone can't make the indices right any more.
+    needs_resync: bool,
 }
 
 impl Failure {
@@ -38,17 +40,28 @@ impl Failure {
         Self::new(Consequence::Stop, message, remedy)
     }
 
+    /// A person has to decide, and a restart must not go on: the indices have to be built anew.
+    pub fn resync(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Failure { needs_resync: true, ..Self::stop(message, remedy) }
+    }
+
     fn new(
         consequence: Consequence,
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Failure { consequence, message: message.into(), remedy: remedy.into() }
+        let (message, remedy) = (message.into(), remedy.into());
+        Failure { consequence, message, remedy, needs_resync: false }
     }
 
     /// Trying again may help.
     pub fn is_transient(&self) -> bool {
         self.consequence == Consequence::Retry
+    }
+
+    /// What to keep with the state, if anything.
+    pub fn needs_resync(&self) -> Option<&str> {
+        self.needs_resync.then_some(self.message.as_str())
     }
 
     /// See [`Consequence`].
@@ -83,7 +96,7 @@ impl From<apply::Error> for Failure {
             apply::Kind::Stop => Consequence::Stop,
         };
         let remedy = error.remedy().unwrap_or_default().to_owned();
-        Failure { consequence, message: error.to_string(), remedy }
+        Failure::new(consequence, error.to_string(), remedy)
     }
 }
 
@@ -96,7 +109,7 @@ impl From<apply::ApiError> for Failure {
 impl From<wal::Error> for Failure {
     fn from(error: wal::Error) -> Self {
         let (consequence, remedy) = of_source(error.kind(), error.db_error());
-        Failure { consequence, message: error.to_string(), remedy }
+        Failure::new(consequence, error.to_string(), remedy)
     }
 }
 
@@ -107,7 +120,7 @@ impl From<snapshot::Error> for Failure {
             _ => None,
         };
         let (consequence, remedy) = of_source(error.kind(), db);
-        Failure { consequence, message: error.to_string(), remedy }
+        Failure::new(consequence, error.to_string(), remedy)
     }
 }
 
@@ -120,7 +133,7 @@ impl From<tokio_postgres::Error> for Failure {
         let remedy = db.hint().unwrap_or_else(|| remedy_of(code)).to_owned();
         let consequence = consequence(wal::Kind::of_sqlstate(code));
         let message = format!("Postgres: {} (SQLSTATE {code})", db.message());
-        Failure { consequence, message, remedy }
+        Failure::new(consequence, message, remedy)
     }
 }
 

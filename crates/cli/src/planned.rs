@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use apply::{Distribution, IndexPlan, ServerInfo};
+use apply::{ColumnState, Distribution, IndexPlan, ServerInfo};
 use change::Table;
 use document::{Dialect, IndexSpec, Plan};
+use feed::{ColumnShape, Followed, Shape};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, Index};
@@ -14,7 +15,34 @@ use crate::failure::Failure;
 pub(crate) struct Planned {
     pub(crate) table: Table,
     pub(crate) plan: Plan,
+    pub(crate) spec: IndexSpec,
     pub(crate) index: IndexPlan,
+}
+
+impl Planned {
+    pub(crate) fn followed(&self) -> Followed<'_> {
+        Followed { table: &self.table, plan: &self.plan, spec: &self.spec }
+    }
+}
+
+/// A shape as the state keeps it.
+pub(crate) fn columns_of(shape: &Shape) -> Vec<ColumnState> {
+    let column = |column: &ColumnShape| ColumnState {
+        name: column.name.clone(),
+        type_oid: column.type_oid,
+        type_modifier: column.modifier,
+    };
+    shape.0.iter().map(column).collect()
+}
+
+/// The inverse of [`columns_of`].
+pub(crate) fn shape_of(columns: &[ColumnState]) -> Shape {
+    let column = |column: &ColumnState| ColumnShape {
+        name: column.name.clone(),
+        type_oid: column.type_oid,
+        modifier: column.type_modifier,
+    };
+    Shape(columns.iter().map(column).collect())
 }
 
 /// Everything that the configuration asks for, or everything that stands against it.
@@ -126,31 +154,32 @@ fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned,
         let key = if key.starts_with("index.") { key.clone() } else { format!("index.{key}") };
         settings.insert(key, value.clone());
     }
-    let hash = hash(&table, &plan, &mapping);
-    let index = IndexPlan { alias, table: table.name.to_string(), mapping, settings, hash };
-    Ok(Planned { table, plan, index })
+    let shape = Shape::of(&table, &plan);
+    let hash = hash(&table, &plan, &shape, &mapping);
+    let columns = columns_of(&shape);
+    let index =
+        IndexPlan { alias, table: table.name.to_string(), mapping, settings, hash, columns };
+    Ok(Planned { table, plan, spec, index })
 }
 
-/// What the documents of an index depend on: which table (not only its name), which rows, which columns in which form.
-fn hash(table: &Table, plan: &Plan, mapping: &serde_json::Value) -> String {
+/// What the documents of an index depend on: which table (not only its name), which rows, which columns in which form. Not
+/// the modifiers of types, some changes of which documents survive: [`Shape::broken_by`] compares them.
+fn hash(table: &Table, plan: &Plan, shape: &Shape, mapping: &serde_json::Value) -> String {
     let mut sha = Sha256::new();
     sha.update(table.oid.to_be_bytes());
     sha.update(table.row_filter.as_deref().unwrap_or_default());
-    for column in &table.columns {
+    for column in &shape.0 {
         sha.update([3]);
         sha.update(&column.name);
         sha.update(column.type_oid.to_be_bytes());
-        sha.update(column.type_modifier.to_be_bytes());
     }
     sha.update(mapping.to_string());
     for column in plan.key_columns() {
         sha.update([0]);
         sha.update(column);
     }
-    for (column, field) in plan.fields() {
+    for (field, _) in plan.fields() {
         sha.update([1]);
-        sha.update(column);
-        sha.update([2]);
         sha.update(field);
     }
     sha.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use change::Lsn;
+use feed::Plugin;
 use snapshot::catalog::{self, Publication};
 use tokio_postgres::Client;
 use wal::{ConnInfo, Connection, Mode, System};
@@ -33,6 +34,8 @@ pub(crate) struct Slot {
     pub(crate) wal_status: Option<String>,
     /// Log that the server keeps because of it, in bytes.
     pub(crate) held: Option<i64>,
+    /// Sends prepared transactions before they are committed.
+    pub(crate) two_phase: bool,
 }
 
 impl Source {
@@ -132,6 +135,21 @@ impl Source {
             .filter(|table| unreadable.contains(&table.oid))
             .map(|table| table.name.quoted())
             .collect();
+        let filtered = tables.iter().find(|table| table.row_filter.is_some());
+        if let Some(table) =
+            filtered.filter(|_| config.plugin().is_ok_and(|p| p == Plugin::TestDecoding))
+        {
+            return Err(Failure::config(
+                format!(
+                    "the publication {name} has a row filter on {}, which test_decoding knows nothing of",
+                    table.name
+                ),
+                format!(
+                    "use source.plugin: pgoutput, or publish the whole table: ALTER PUBLICATION {} SET TABLE …",
+                    wal::identifier(name)
+                ),
+            ));
+        }
         if unreadable.is_empty() {
             return Ok(tables);
         }
@@ -184,7 +202,7 @@ impl Source {
     /// The slot of that name, if there is one.
     pub(crate) async fn slot(&self, name: &str) -> Result<Option<Slot>, Failure> {
         const QUERY: &str = "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, \
-             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint \
+             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint, two_phase \
              FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
         let row = self.client.query_opt(QUERY, &[&name]).await?;
         Ok(row.map(|row| Slot {
@@ -194,6 +212,7 @@ impl Source {
             confirmed: row.get::<_, Option<&str>>(3).and_then(|text| text.parse().ok()),
             wal_status: row.get(4),
             held: row.get(5),
+            two_phase: row.get(6),
         }))
     }
 
@@ -206,17 +225,18 @@ impl Source {
                 "run `wal2es setup`, or have its SQL run by an administrator: `wal2es setup --print`",
             )
         })?;
-        self.check_slot(name, &slot)?;
+        self.check_slot(name, &slot, config.plugin()?)?;
         Ok(slot)
     }
 
-    fn check_slot(&self, name: &str, slot: &Slot) -> Result<(), Failure> {
+    fn check_slot(&self, name: &str, slot: &Slot, wanted: Plugin) -> Result<(), Failure> {
         let another = "name another one in source.slot, or drop it: \
                        SELECT pg_drop_replication_slot(…), then `wal2es setup`";
         match slot.plugin.as_deref() {
-            Some("pgoutput") => {}
+            Some(plugin) if plugin == wanted.name() => {}
             Some(plugin) => {
-                let message = format!("the slot {name} is of the plugin {plugin}, not pgoutput");
+                let wanted = wanted.name();
+                let message = format!("the slot {name} is of the plugin {plugin}, not {wanted}");
                 return Err(Failure::config(message, another));
             }
             None => {
@@ -228,6 +248,12 @@ impl Source {
             let of = slot.database.as_deref().unwrap_or_default();
             let message =
                 format!("the slot {name} is of the database {of}, not {}", self.info.dbname);
+            return Err(Failure::config(message, another));
+        }
+        if slot.two_phase {
+            let message = format!(
+                "the slot {name} sends prepared transactions before they are committed (two_phase)"
+            );
             return Err(Failure::config(message, another));
         }
         if slot.wal_status.as_deref() == Some("lost") {

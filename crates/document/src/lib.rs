@@ -15,7 +15,8 @@
 //! use document::{IndexSpec, Plan, Scratch};
 //!
 //! let column = |name: &str, ty, type_name: &str| Column {
-//!     name: name.into(), ty, type_name: type_name.into(), type_oid: 0, type_modifier: -1,
+//!     name: name.into(), ty, type_name: type_name.into(), bare_type_name: type_name.into(),
+//!     type_oid: 0, type_modifier: -1,
 //!     not_null: true, in_identity: name == "id", toastable: false,
 //! };
 //! let table = Table {
@@ -24,6 +25,7 @@
 //!     columns: vec![column("id", PgType::Int4, "integer"), column("price", PgType::Numeric, "numeric")],
 //!     primary_key: vec!["id".into()],
 //!     identity: ReplicaIdentity::Default,
+//!     unpublished: Vec::new(),
 //!     row_filter: None,
 //!     partitioned: false,
 //! };

@@ -91,7 +91,8 @@ const COLUMNS: &str = "
            EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
              WHERE i.indrelid = a.attrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND i.indimmediate
                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
-                   ELSE false END) AS in_identity
+                   ELSE false END) AS in_identity,
+           pg_catalog.format_type(a.atttypid, NULL)
       FROM pg_catalog.pg_attribute a
      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum";
@@ -127,8 +128,14 @@ fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
                 type_modifier: column.get(2),
                 not_null: column.get(4),
                 in_identity: identity == ReplicaIdentity::Full || column.get(8),
+                bare_type_name: column.get(9),
                 toastable: column.get(6),
             })
+            .collect(),
+        unpublished: columns
+            .iter()
+            .filter(|column| !published(column))
+            .map(|column| column.get(0))
             .collect(),
         primary_key: key.into_iter().map(|(_, name)| name).collect(),
         identity,

@@ -78,6 +78,7 @@ mod tests {
             name: name.into(),
             ty: PgType::Int4,
             type_name: "integer".into(),
+            bare_type_name: "integer".into(),
             type_oid: 23,
             type_modifier: -1,
             not_null: true,
@@ -90,6 +91,7 @@ mod tests {
             columns: vec![column("id"), column("Id")],
             primary_key: vec!["id".into()],
             identity: ReplicaIdentity::Default,
+            unpublished: Vec::new(),
             row_filter: Some("(id > 1)".into()),
             partitioned: false,
         };

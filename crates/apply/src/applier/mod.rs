@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
 use crate::indices::{IndexGuard, Indices};
-use crate::state::{SAVE_EVERY, State, Store};
+use crate::state::{ColumnState, SAVE_EVERY, State, Store};
 use crate::target::Target;
 use crate::version::Version;
 use crate::{Error, Kind};
@@ -253,6 +253,20 @@ impl Applier {
         });
     }
 
+    /// The columns of each managed index, as they were at the last change that went into it.
+    pub fn all_columns(&self) -> Vec<Vec<ColumnState>> {
+        self.indices.with(|list| list.iter().map(|managed| managed.state.columns.clone()).collect())
+    }
+
+    /// The columns of the managed index `at` from now on, whose documents are as before.
+    pub fn columns(&mut self, at: usize, columns: Vec<ColumnState>) {
+        self.indices.with(|list| {
+            if let Some(managed) = list.get_mut(at) {
+                managed.state.columns = columns;
+            }
+        });
+    }
+
     /// The transaction is complete; its commit record ends at `end`.
     pub fn commit(&mut self, end: Lsn) {
         self.open = None;
@@ -384,6 +398,21 @@ impl Applier {
             }
             self.step().await?;
         }
+    }
+
+    /// Finishes what is complete, as [`Applier::drain`], and keeps with the state why the stream alone can't make the
+    /// indices right any more.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn give_up(&mut self, reason: &str) -> Result<(), Error> {
+        self.drain().await?;
+        self.state.needs_resync = Some(reason.to_owned());
+        self.start_saving();
+        while self.saving.is_some() {
+            self.step().await?;
+        }
+        Ok(())
     }
 
     /// Starts what is due and tells when to look again.

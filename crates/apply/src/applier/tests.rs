@@ -22,6 +22,7 @@ fn state() -> State {
         retired: Vec::new(),
         truncations: 0,
         plan_hash: String::new(),
+        columns: Vec::new(),
     };
     State {
         formula: crate::FORMULA,
@@ -37,6 +38,7 @@ fn state() -> State {
         indexes: vec![index],
         writer: String::new(),
         sequence: 0,
+        needs_resync: None,
     }
 }
 
@@ -50,6 +52,7 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
         mapping: serde_json::json!({}),
         settings: serde_json::Map::new(),
         hash: String::new(),
+        columns: Vec::new(),
     };
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");

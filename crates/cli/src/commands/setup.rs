@@ -40,7 +40,7 @@ pub(super) async fn ensure(config: &Config) -> Result<(), Failure> {
         tracing::info!(publication = %name, "made the publication");
     }
     if slot.is_none() {
-        let sql = create_slot(&config.source.slot);
+        let sql = create_slot(config);
         source.client.batch_execute(&sql).await.map_err(|error| not_allowed(error, &sql))?;
         tracing::info!(slot = %config.source.slot, "made the slot");
     } else {
@@ -157,15 +157,23 @@ fn create_publication(name: &str, tables: &[TableName]) -> String {
     )
 }
 
-fn create_slot(name: &str) -> String {
+fn create_slot(config: &Config) -> String {
     format!(
-        "SELECT pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')",
-        wal::literal(name)
+        "SELECT pg_catalog.pg_create_logical_replication_slot({}, {})",
+        wal::literal(&config.source.slot),
+        wal::literal(&config.source.plugin)
     )
 }
 
 fn not_allowed(error: tokio_postgres::Error, sql: &str) -> Failure {
     let denied = error.as_db_error().is_some_and(|db| db.code().code() == "42501");
+    // undefined_file: the library of the plugin is not installed.
+    if error.as_db_error().is_some_and(|db| db.code().code() == "58P01") {
+        return Failure::config(
+            format!("the server has not got the output plugin: {error}"),
+            "install the contrib modules of Postgres on the server, or use source.plugin: pgoutput",
+        );
+    }
     if denied {
         return Failure::config(
             format!(
@@ -195,7 +203,7 @@ fn script(config: &Config) -> String {
          -- What the role of the connector needs (name it as in source.url):\n\
          -- CREATE ROLE wal2es LOGIN REPLICATION;\n\
          -- GRANT USAGE ON SCHEMA … TO wal2es; GRANT SELECT ON … TO wal2es;",
-        create_slot(&config.source.slot)
+        create_slot(config)
     )
 }
 

@@ -33,6 +33,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
         "applied_lsn": found.state.as_ref().map(|state| state.applied_lsn.to_string()),
         "visible_lsn": found.state.as_ref().map(|state| state.visible_lsn.to_string()),
         "lag_bytes": lag,
+        "needs_resync": found.state.as_ref().and_then(|state| state.needs_resync.as_deref()),
         "indexes": found.state.iter().flat_map(|state| &state.indexes).map(|index| json!({
             "name": index.alias, "table": index.table, "index": index.index,
         })).collect::<Vec<Value>>(),
@@ -46,6 +47,7 @@ fn describe(found: &Installation, slot: Option<&Slot>) -> &'static str {
         (_, None) => "no slot",
         (_, Some(slot)) if slot.wal_status.as_deref() == Some("lost") => "slot lost",
         (None, _) => "never run",
+        (Some(State { needs_resync: Some(_), .. }), _) => "needs resync",
         (Some(State { step: Step::Copying, .. }), _) => "copying",
         (Some(_), Some(slot)) if slot.active_pid.is_some() => "streaming",
         (Some(_), _) => "stopped",
@@ -96,6 +98,9 @@ fn screen(
             kept.visible_lsn,
             bytes(current.since(kept.applied_lsn))
         ));
+        if let Some(reason) = &kept.needs_resync {
+            lines.push(format!("stopped    {reason}"));
+        }
         for index in &kept.indexes {
             lines.push(format!("index      {} ({}) of {}", index.alias, index.index, index.table));
         }

@@ -9,6 +9,7 @@ pub(super) fn overlay(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Failure> {
     let text = |name: &str| env(name).map(|value| Text::from(value.as_str()));
+    let bad = |name: &str, why: String| Failure::config(format!("{name}: {why}"), "correct it");
     let (source, target) = (&mut config.source, &mut config.target);
     if let Some(url) = text("WAL2ES_SOURCE_URL") {
         source.url = Some(url);
@@ -22,6 +23,17 @@ pub(super) fn overlay(
         if let Some(value) = text(name) {
             *field = value;
         }
+    }
+    if let Some(value) = text("WAL2ES_SOURCE_SPILL_DIR") {
+        source.spill_dir = Some(value);
+    }
+    if let Some(value) = env("WAL2ES_SOURCE_SPILL_MEMORY") {
+        source.spill_memory =
+            units::parse_size(&value).map_err(|why| bad("WAL2ES_SOURCE_SPILL_MEMORY", why))?;
+    }
+    if let Some(value) = env("WAL2ES_SOURCE_STREAMING") {
+        source.streaming =
+            units::parse_switch(&value).map_err(|why| bad("WAL2ES_SOURCE_STREAMING", why))?;
     }
     if let Some(urls) = env("WAL2ES_TARGET_URL") {
         target.url = Texts::from(urls.split(',').map(str::to_owned).collect::<Vec<_>>());
@@ -42,7 +54,6 @@ pub(super) fn overlay(
             *field = Some(SecretText(value));
         }
     }
-    let bad = |name: &str, why: String| Failure::config(format!("{name}: {why}"), "correct it");
     let pipeline = &mut config.pipeline;
     if let Some(value) = env("WAL2ES_PIPELINE_BATCH_BYTES") {
         pipeline.batch_bytes =

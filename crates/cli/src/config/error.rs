@@ -6,7 +6,6 @@ use serde_saphyr::Error;
 const ANNOUNCED: &[&str] = &[
     "on_slot_loss",
     "max_wal_held",
-    "streaming",
     "fields",
     "routing",
     "where",

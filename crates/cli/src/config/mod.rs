@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apply::{Credentials, Secret, TargetConfig};
+use feed::Plugin;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -43,8 +44,16 @@ pub struct Source {
     pub slot: Text,
     /// The publication.
     pub publication: Text,
-    /// The output plugin: `pgoutput`.
+    /// The output plugin: `pgoutput`, or `test_decoding`.
     pub plugin: Text,
+    /// Has large transactions sent while they are still running. What is not committed yet is held.
+    #[serde(deserialize_with = "units::on_or_off")]
+    pub streaming: bool,
+    /// Where held transactions are put that do not fit into memory; left out: `TMPDIR`, or `/var/tmp`.
+    pub spill_dir: Option<Text>,
+    /// How much of held transactions stays in memory.
+    #[serde(deserialize_with = "units::size")]
+    pub spill_memory: usize,
     /// How changes are captured: `slot`.
     pub capture: Text,
 }
@@ -56,6 +65,9 @@ impl Default for Source {
             slot: Text::from("wal2es"),
             publication: Text::from("wal2es"),
             plugin: Text::from("pgoutput"),
+            streaming: false,
+            spill_dir: None,
+            spill_memory: 16 << 20,
             capture: Text::from("slot"),
         }
     }
@@ -183,16 +195,18 @@ impl Config {
                 "set target.url in wal2es.yml, WAL2ES_TARGET_URL, or --target URL",
             ));
         }
-        for (key, value, only) in [
-            ("source.plugin", &self.source.plugin, "pgoutput"),
-            ("source.capture", &self.source.capture, "slot"),
-        ] {
-            if value.as_str() != only {
-                return Err(Failure::config(
-                    format!("{key}: {value} is not supported yet"),
-                    format!("use {key}: {only}"),
-                ));
-            }
+        let capture = &self.source.capture;
+        if capture.as_str() != "slot" {
+            return Err(Failure::config(
+                format!("source.capture: {capture} is not supported yet"),
+                "use source.capture: slot",
+            ));
+        }
+        if self.plugin()? == Plugin::TestDecoding && self.source.streaming {
+            return Err(Failure::config(
+                "source.streaming needs the plugin pgoutput: test_decoding sends no rows of a transaction in progress",
+                "use source.plugin: pgoutput, or leave source.streaming out",
+            ));
         }
         wal::slot_name(&self.source.slot)?;
         let both = self.target.username.is_some() != self.target.password.is_some();
@@ -215,6 +229,20 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// The output plugin.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn plugin(&self) -> Result<Plugin, Failure> {
+        let name = &self.source.plugin;
+        Plugin::named(name).ok_or_else(|| {
+            Failure::config(
+                format!("source.plugin: {name} is not known"),
+                "use source.plugin: pgoutput, or test_decoding",
+            )
+        })
     }
 
     /// How to reach the source.

@@ -51,8 +51,24 @@ fn announced_keys_say_that_they_are_not_there_yet() {
     assert_eq!(message, ":3:3: routing is not supported yet");
     let (message, _) = wrong("pipeline: {refresh: index}\n");
     assert!(message.contains("refresh: index is not supported yet"), "{message}");
-    let config = Config::parse("target: {url: x}\nsource: {plugin: test_decoding}\n").unwrap();
-    assert!(config.check().unwrap_err().to_string().contains("test_decoding is not supported yet"));
+    let config = Config::parse("target: {url: x}\nsource: {capture: queue}\n").unwrap();
+    assert!(config.check().unwrap_err().to_string().contains("queue is not supported yet"));
+}
+
+#[test]
+fn the_plugin_and_what_it_can_do() {
+    let check = |source: &str| {
+        let config = Config::parse(&format!("target: {{url: x}}\nsource: {{{source}}}\n")).unwrap();
+        config.check().map_err(|failure| failure.to_string())
+    };
+    for source in ["streaming: on", "streaming: off", "streaming: true", "plugin: test_decoding"] {
+        check(source).unwrap();
+    }
+    assert!(check("plugin: wal2json").unwrap_err().contains("wal2json is not known"));
+    let both = check("plugin: test_decoding, streaming: on").unwrap_err();
+    assert!(both.contains("needs the plugin pgoutput"), "{both}");
+    let (message, _) = wrong("source: {streaming: maybe}\n");
+    assert!(message.contains("\"maybe\" is neither on nor off"), "{message}");
 }
 
 #[test]

@@ -17,6 +17,20 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     parse_duration(&text).map_err(D::Error::custom)
 }
 
+/// `on` or `off`.
+pub(super) fn on_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_switch(&text).map_err(D::Error::custom)
+}
+
+pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err(format!("{text:?} is neither on nor off")),
+    }
+}
+
 pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     let size: ByteSize = text.parse().map_err(|_| format!("{text:?} is no size such as 5MiB"))?;
     usize::try_from(size.as_u64()).map_err(|_| format!("{text:?} is too large"))

@@ -1,218 +1,177 @@
-//! From the messages of the stream to writes: decode, find the plan of the table, hand over to the applier.
+//! The stream's side of a session: its options, its feed, and what a failure of it means.
 
-use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use apply::Applier;
-use change::{OldImage, ReplicaIdentity, RowChange, RowOp};
-use decode::pgoutput::{Decoder, Event, Relation};
-use document::{DocumentError, Scratch};
+use ::feed::{Feed, FeedError, Plugin, Shape, Sink};
+use apply::{Applier, Origin, Version};
+use change::{CommitLsn, Lsn};
+use decode::pgoutput::Protocol;
+use decode::test_decoding;
+use document::DocumentError;
+use sha2::{Digest as _, Sha256};
+use spool::{Spool, SpoolError};
 
-use super::Context;
+use super::{ANEW, Context};
 use crate::failure::Failure;
-use crate::planned::Planned;
+use crate::planned::columns_of;
+use crate::source::Source;
 
-/// Microseconds from 1970 to 2000, where Postgres begins to count.
-const POSTGRES_EPOCH: Duration = Duration::from_secs(946_684_800);
+/// The applier as the feed sees it.
+pub(super) struct Into<'a>(pub(super) &'a mut Applier);
 
-/// Everything that reading one session of the stream needs.
-pub(super) struct Feed<'a> {
-    decoder: Decoder,
-    planned: &'a [Planned],
-    /// The configuration names the tables; others in the publication are left alone.
-    chosen: bool,
-    by_relation: HashMap<u32, Option<usize>>,
-    recent: Option<(u32, Option<usize>)>,
-    id: Vec<u8>,
-    old_id: Vec<u8>,
-    scratch: Scratch,
-    commit: change::Lsn,
-}
+impl Sink for Into<'_> {
+    type Change = (Version, Origin);
 
-impl<'a> Feed<'a> {
-    /// At the beginning of a session.
-    pub(super) fn new(context: &'a Context) -> Self {
-        Feed {
-            decoder: Decoder::new(),
-            planned: &context.planned,
-            chosen: context.config.indexes.is_some(),
-            by_relation: HashMap::new(),
-            recent: None,
-            id: Vec::new(),
-            old_id: Vec::new(),
-            scratch: Scratch::default(),
-            commit: change::Lsn::ZERO,
-        }
+    fn begin(&mut self, commit: CommitLsn, committed_at: Duration) {
+        self.0.begin(commit, committed_at);
     }
 
-    /// Reads one message. Gives the indices whose tables were emptied by it.
-    pub(super) fn take(
+    #[inline]
+    fn change(&mut self) -> Self::Change {
+        self.0.next_change()
+    }
+
+    #[inline]
+    fn index(
         &mut self,
-        applier: &mut Applier,
-        payload: &[u8],
-    ) -> Result<Vec<usize>, Failure> {
-        let Feed { decoder, planned, chosen, by_relation, recent, id, old_id, scratch, commit } =
-            self;
-        let event = decoder.decode(payload).map_err(|error| {
-            Failure::stop(
-                format!("the stream can't be understood after {commit}: {error}"),
+        at: usize,
+        id: &[u8],
+        change: Self::Change,
+        source: impl FnOnce(&mut Vec<u8>) -> Result<(), DocumentError>,
+    ) -> Result<(), DocumentError> {
+        self.0.index(at, id, change, source)
+    }
+
+    fn delete(&mut self, at: usize, id: &[u8], change: Self::Change) {
+        self.0.delete(at, id, change);
+    }
+
+    fn shape(&mut self, at: usize, shape: &Shape) {
+        self.0.columns(at, columns_of(shape));
+    }
+
+    fn commit(&mut self, end: Lsn) {
+        self.0.commit(end);
+    }
+}
+
+/// What the output plugin is told at the start of the stream.
+pub(super) fn options(
+    context: &Context,
+    source: &Source,
+) -> Result<Vec<(&'static str, String)>, Failure> {
+    let config = &context.config.source;
+    let own = |options: Vec<(&'static str, &'static str)>| {
+        options.into_iter().map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
+    };
+    Ok(match context.config.plugin()? {
+        Plugin::PgOutput => {
+            let mut options = own(Protocol::negotiate(source.version, config.streaming).options());
+            options.push(("publication_names", wal::publication_names(&[&config.publication])));
+            options
+        }
+        Plugin::TestDecoding => own(test_decoding::options()),
+    })
+}
+
+/// Where held transactions are kept, if the stream may bring any.
+pub(super) fn open_spool(context: &Context) -> Result<Option<Spool>, Failure> {
+    let config = &context.config.source;
+    if context.config.plugin()? == Plugin::PgOutput && !config.streaming {
+        return Ok(None);
+    }
+    let parent = match &config.spill_dir {
+        Some(dir) => PathBuf::from(dir.as_str()),
+        None => std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from),
+    };
+    let system = &context.system;
+    let database = system.database.as_deref().unwrap_or_default();
+    let dir = parent.join(directory_name(&system.system_id, database, &config.slot));
+    match Spool::open(&dir, config.spill_memory) {
+        Ok(spool) => Ok(Some(spool)),
+        Err(error) => Err(Failure::config(error.to_string(), remedy(&error))),
+    }
+}
+
+/// A database may have any name; that of a directory has letters and digits, and a digest where others had to go.
+fn directory_name(system: &str, database: &str, slot: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut name = format!("wal2es-{system}-{slot}-{}", database.replace(|c| !plain(c), "-"));
+    if !database.chars().all(plain) {
+        let digest = Sha256::digest(database);
+        name.extend(digest.iter().take(4).map(|byte| format!("{byte:02x}")));
+    }
+    name
+}
+
+/// The reader of one session.
+pub(super) fn open<'a>(
+    context: &'a Context,
+    source: &Source,
+    applier: &Applier,
+    spool: Option<&'a mut Spool>,
+) -> Result<Feed<'a>, Failure> {
+    let followed = context.planned.iter().map(|one| one.followed()).collect();
+    let shapes =
+        applier.all_columns().iter().map(|columns| crate::planned::shape_of(columns)).collect();
+    match (context.config.plugin()?, spool) {
+        (Plugin::TestDecoding, Some(spool)) => Ok(Feed::test_decoding(followed, shapes, spool)),
+        (_, spool) => {
+            let protocol = Protocol::negotiate(source.version, context.config.source.streaming);
+            let chosen = context.config.indexes.is_some();
+            Ok(Feed::pgoutput(protocol, followed, shapes, chosen, spool))
+        }
+    }
+}
+
+fn remedy(error: &SpoolError) -> String {
+    format!("{}; nothing was confirmed that is not in the index", error.remedy())
+}
+
+impl From<FeedError> for Failure {
+    fn from(error: FeedError) -> Self {
+        let message = error.to_string();
+        match error {
+            FeedError::Decode { .. } | FeedError::NoSpool => Failure::stop(
+                message,
                 "report this with the version of Postgres; nothing was skipped or confirmed",
-            )
-        })?;
-        match event {
-            Event::Row(op) => {
-                let change = applier.next_change();
-                let at = match *recent {
-                    Some((relation, at)) if relation == op.relation => at,
-                    _ => {
-                        let at = by_relation.get(&op.relation).copied().flatten();
-                        *recent = Some((op.relation, at));
-                        at
-                    }
-                };
-                if let Some(at) = at
-                    && let Some(one) = planned.get(at)
-                {
-                    write(applier, at, one, &op, change, (id, old_id, scratch))
-                        .map_err(|error| refused(one, *commit, &error))?;
-                }
-            }
-            Event::Begin(begin) => {
-                *commit = begin.commit.0;
-                let micros = u64::try_from(begin.committed_at).unwrap_or(0);
-                applier.begin(begin.commit, POSTGRES_EPOCH + Duration::from_micros(micros));
-            }
-            Event::Commit(commit) => applier.commit(commit.end),
-            Event::Relation(relation) => {
-                let at = planned.iter().position(|one| one.table.oid == relation.oid);
-                match at.and_then(|at| planned.get(at)) {
-                    Some(one) => must_be_same(one, relation, *commit)?,
-                    None if planned.iter().any(|one| one.table.name == relation.name) => {
-                        return Err(another_table(relation, *commit));
-                    }
-                    None if *chosen => {}
-                    None => return Err(unknown_table(relation, *commit)),
-                }
-                by_relation.insert(relation.oid, at);
-                *recent = None;
-            }
-            Event::Truncate(truncate) => {
-                let known = |oid: &u32| by_relation.get(oid).copied().flatten();
-                return Ok(truncate.relations.iter().filter_map(known).collect());
-            }
-            Event::Message(_) | Event::Nothing => {}
-        }
-        Ok(Vec::new())
-    }
-}
-
-/// One row change as writes: a changed key leaves the old document and makes a new one.
-fn write(
-    applier: &mut Applier,
-    at: usize,
-    one: &Planned,
-    op: &RowOp<'_>,
-    change: (apply::Version, apply::Origin),
-    (id, old_id, scratch): (&mut Vec<u8>, &mut Vec<u8>, &mut Scratch),
-) -> Result<(), DocumentError> {
-    let plan = &one.plan;
-    id.clear();
-    match op.change {
-        RowChange::Insert { new } => {
-            plan.write_id(&new, id)?;
-            applier.index(at, id, change, |out| {
-                plan.write_source(&new, OldImage::Absent, scratch, out)
-            })
-        }
-        RowChange::Update { old, new } => {
-            plan.write_new_id(&new, old, id)?;
-            if let Some(before) = old.row()
-                && !plan.same_id(&before, &new)
-            {
-                old_id.clear();
-                plan.write_id(&before, old_id)?;
-                applier.delete(at, old_id, change);
-            }
-            applier.index(at, id, change, |out| plan.write_source(&new, old, scratch, out))
-        }
-        RowChange::Delete { old } => {
-            if let Some(row) = old.row() {
-                plan.write_id(&row, id)?;
-                applier.delete(at, id, change);
-            }
-            Ok(())
-        }
-    }
-}
-
-fn refused(one: &Planned, commit: change::Lsn, error: &DocumentError) -> Failure {
-    let table = &one.table.name;
-    let message = format!("{table}, commit at {commit}: {error}");
-    match error {
-        DocumentError::Unchanged { .. } => Failure::stop(
-            message,
-            format!(
-                "ALTER TABLE {} REPLICA IDENTITY FULL, then build the index anew: `wal2es teardown --indices`, \
-                 `wal2es setup`, `wal2es run`; or leave the column out with `exclude`",
-                table.quoted()
             ),
-        ),
-        _ => Failure::stop(
-            message,
-            "leave the column out with `exclude` and build the index anew; nothing was skipped or confirmed",
-        ),
-    }
-}
-
-/// The plan was made from the catalog as it is now; the stream tells what the table was when the row changed.
-fn must_be_same(one: &Planned, relation: &Relation, commit: change::Lsn) -> Result<(), Failure> {
-    let anew = "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
-    let planned = one.table.columns.iter();
-    let planned = planned.map(|c| (c.name.as_str(), c.type_oid, c.type_modifier));
-    let streamed = relation.columns.iter();
-    let streamed = streamed.map(|c| (c.name.as_str(), c.type_oid, c.type_modifier));
-    if !planned.eq(streamed) {
-        return Err(Failure::stop(
-            format!(
-                "the columns of {} changed in the stream, at the commit after {commit}",
-                relation.name
+            FeedError::Document { table, source: DocumentError::Unchanged { .. }, .. } => {
+                Failure::stop(
+                    message,
+                    format!(
+                        "ALTER TABLE {} REPLICA IDENTITY FULL, then {ANEW}; or leave the column out with `exclude`",
+                        table.quoted()
+                    ),
+                )
+            }
+            FeedError::Document { .. } => Failure::stop(
+                message,
+                "leave the column out with `exclude` and build the index anew; nothing was skipped or confirmed",
             ),
-            anew,
-        ));
-    }
-    let identified =
-        |key: &str| relation.columns.iter().any(|column| column.name == key && column.in_identity);
-    let missing = one.plan.key_columns().find(|key| !identified(key));
-    match missing.filter(|_| relation.identity != ReplicaIdentity::Full) {
-        None => Ok(()),
-        Some(key) => Err(Failure::stop(
-            format!(
-                "the replica identity of {} does not hold the column {key} of the id, at the commit after {commit}",
-                relation.name
+            FeedError::Resync(_) => Failure::resync(message, ANEW),
+            FeedError::NewTable { .. } => Failure::stop(
+                message,
+                format!(
+                    "{ANEW}; or name the tables to keep under `indexes`, then others are left alone"
+                ),
             ),
-            format!("ALTER TABLE {} REPLICA IDENTITY FULL, then {anew}", relation.name.quoted()),
-        )),
+            FeedError::Spool(error) => Failure::stop(message, remedy(&error)),
+        }
     }
 }
 
-fn another_table(relation: &Relation, commit: change::Lsn) -> Failure {
-    Failure::stop(
-        format!(
-            "{} is another table than before (its OID is {} now), at the commit after {commit}: it was dropped and made \
-             anew, or another one was renamed",
-            relation.name, relation.oid
-        ),
-        "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`",
-    )
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn unknown_table(relation: &Relation, commit: change::Lsn) -> Failure {
-    Failure::stop(
-        format!(
-            "the table {} (OID {}) came into the publication after the first copy, at the commit after {commit}",
-            relation.name, relation.oid
-        ),
-        "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`; or name the tables to \
-         keep under `indexes`, then others are left alone",
-    )
+    #[test]
+    fn a_directory_for_any_database() {
+        assert_eq!(directory_name("7", "shop", "wal2es"), "wal2es-7-wal2es-shop");
+        assert_eq!(directory_name("7", "../a b", "s"), "wal2es-7-s----a-b2c2c791a");
+        assert_ne!(directory_name("7", "a b", "s"), directory_name("7", "a c", "s"));
+        let longest = directory_name("18446744073709551615", &"%".repeat(63), &"s".repeat(63));
+        assert!(longest.len() < 255, "{}", longest.len());
+    }
 }

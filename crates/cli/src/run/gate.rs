@@ -4,13 +4,11 @@ use apply::{FORMULA, Indices, Managed, State, Step};
 
 use change::Lsn;
 
-use super::Context;
+use super::{ANEW, Context};
 use crate::failure::Failure;
+use crate::planned;
 use crate::position;
 use crate::source::Source;
-
-const ANEW: &str =
-    "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
 
 /// What to begin with.
 pub(super) enum Verdict {
@@ -28,6 +26,9 @@ pub(super) async fn check(
 ) -> Result<Verdict, Failure> {
     let Some(state) = state else { return Ok(Verdict::Load(None)) };
     same_connector(context, &state)?;
+    if let Some(reason) = &state.needs_resync {
+        return Err(Failure::stop(reason.clone(), ANEW));
+    }
     if state.step == Step::Copying {
         return Ok(Verdict::Load(Some(Box::new(state))));
     }
@@ -120,6 +121,13 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                     "columns, id or types of {} have changed since {alias} was made",
                     one.table.name
                 ),
+                ANEW,
+            ));
+        }
+        let now = planned::shape_of(&one.index.columns);
+        if let Some(broken) = planned::shape_of(&kept.columns).broken_by(&now) {
+            return Err(Failure::stop(
+                format!("{} needs a resync: {broken} since {alias} was made", one.table.name),
                 ANEW,
             ));
         }

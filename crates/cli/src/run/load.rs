@@ -39,6 +39,7 @@ pub(super) async fn first_load(
         indexes: Vec::new(),
         writer: String::new(),
         sequence: 0,
+        needs_resync: None,
     };
     state.generation = next_generation(context, &state, interrupted.as_ref()).await?;
     for _ in 0..ATTEMPTS {

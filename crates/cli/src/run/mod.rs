@@ -10,6 +10,7 @@
 mod feed;
 mod gate;
 mod load;
+mod names;
 mod session;
 
 use std::sync::Arc;
@@ -25,10 +26,13 @@ use crate::failure::Failure;
 use crate::planned::{self, Planned};
 use crate::position;
 use crate::source::Source;
-use feed::Feed;
+use spool::Spool;
 
 /// How long the end may take: what is in flight, the refresh, the state.
 const DRAIN: Duration = Duration::from_secs(20);
+/// The way out of what the stream alone can't mend.
+const ANEW: &str =
+    "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
 /// The longest pause between two attempts to reach the source.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -67,8 +71,14 @@ pub(crate) async fn run(
         () = stop.cancelled() => return Ok(End::Stopped),
         prepared = prepare(config, options, stop.clone()) => prepared?,
     };
-    let Prepared { context, mut source, mut applier, goal } = prepared;
-    stream(&context, &mut source, &mut applier, goal).await?;
+    let Prepared { context, mut source, mut applier, goal, mut spool } = prepared;
+    let streamed = stream(&context, &mut source, &mut applier, goal, spool.as_mut()).await;
+    if let Err(failure) = &streamed
+        && let Some(reason) = failure.needs_resync()
+    {
+        give_up(&mut applier, reason).await;
+    }
+    streamed?;
     let visible = applier.visible();
     Ok(if goal.is_some_and(|goal| visible >= goal) { End::CaughtUp(visible) } else { End::Stopped })
 }
@@ -79,6 +89,7 @@ struct Prepared {
     source: Source,
     applier: Applier,
     goal: Option<Lsn>,
+    spool: Option<Spool>,
 }
 
 /// Everything before the stream: what is wrong with the configuration or the servers is found here, and the tables are
@@ -128,6 +139,7 @@ async fn prepare(
     store.prepare().await?;
     let state = store.load().await?;
     let context = Context { config, target, planned, system, stop };
+    let spool = feed::open_spool(&context)?;
     let (state, indices) = match gate::check(&context, &source, state).await? {
         gate::Verdict::Load(interrupted) => {
             load::first_load(&context, &source, &mut store, interrupted.map(|state| *state)).await?
@@ -138,7 +150,16 @@ async fn prepare(
     let applier_config =
         ApplierConfig { limits: config.limits(), refresh: config.pipeline.refresh };
     let applier = Applier::new(applier_config, context.target.clone(), store, indices, state);
-    Ok(Prepared { context, source, applier, goal })
+    Ok(Prepared { context, source, applier, goal, spool })
+}
+
+/// Brings out what is complete and keeps why it goes no further, so that `status` and the next start say so.
+async fn give_up(applier: &mut Applier, reason: &str) {
+    match tokio::time::timeout(DRAIN, applier.give_up(reason)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the reason could not be kept with the state"),
+        Err(_) => warn!("the target does not take the reason in time"),
+    }
 }
 
 /// Sessions, one after the other.
@@ -147,11 +168,12 @@ async fn stream(
     source: &mut Source,
     applier: &mut Applier,
     goal: Option<Lsn>,
+    mut spool: Option<&mut Spool>,
 ) -> Result<(), Failure> {
     let mut pause = Duration::from_millis(50);
     loop {
         let began = applier.durable();
-        let ended = session::run(context, source, applier, goal).await;
+        let ended = session::run(context, source, applier, goal, spool.as_deref_mut()).await;
         match ended {
             Ok(()) => return Ok(()),
             // What keeps the first session from beginning is the user's to know.

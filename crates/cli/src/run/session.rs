@@ -6,13 +6,17 @@
 
 use std::time::{Duration, Instant};
 
+use ::feed::{Feed, Taken};
 use apply::{Applier, Session};
-use change::Lsn;
+use change::{Lsn, TableName};
+use spool::Spool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
 
-use super::{Context, DRAIN, Feed, gate};
+use super::feed::{self, Into};
+use super::names::{self, Watch};
+use super::{Context, DRAIN, gate};
 use crate::failure::Failure;
 use crate::position;
 use crate::source::Source;
@@ -26,6 +30,7 @@ pub(super) async fn run(
     source: &mut Source,
     applier: &mut Applier,
     goal: Option<Lsn>,
+    spool: Option<&mut Spool>,
 ) -> Result<(), Failure> {
     source.revive().await?;
     let stream = start(context, source, applier.confirmed()).await?;
@@ -44,8 +49,10 @@ pub(super) async fn run(
     let (pump, mut receiver, confirm) = stream.split(options);
     let pump_stop = CancellationToken::new();
     let pump = tokio::spawn(pump.run(pump_stop.clone()));
+    let feed = feed::open(context, source, applier, spool)?;
     // The receiver stays here until the end: without it the pump would take its leave before the last confirmation.
-    let followed = follow(context, applier, &mut receiver, &confirm, goal).await;
+    let mut follow = Follow { context, source, applier, feed, confirm: &confirm };
+    let followed = follow.follow(&mut receiver, goal).await;
     match followed {
         Ok(End::Stopped) => {
             finish(applier, &confirm).await?;
@@ -73,73 +80,136 @@ enum End {
     SourceGone,
 }
 
-/// The loop; see the module.
-async fn follow(
-    context: &Context,
-    applier: &mut Applier,
-    receiver: &mut Receiver,
-    confirm: &Confirm,
-    goal: Option<Lsn>,
-) -> Result<End, Failure> {
-    let mut feed = Feed::new(context);
-    let mut waiting: Option<Chunk> = None;
-    loop {
-        if goal.is_some_and(|goal| applier.visible() >= goal) {
-            return Ok(End::Stopped);
-        }
-        if waiting.is_none() {
-            waiting = receiver.try_next();
-        }
-        applier.set_dry(waiting.is_none());
-        confirm.confirm(applier.confirmed());
-        if applier.has_room()
-            && let Some(chunk) = waiting.take()
-        {
-            if !take(context, &mut feed, applier, confirm, &chunk).await? {
-                return Ok(End::Stopped);
-            }
-            continue;
-        }
-        tokio::select! {
-            biased;
-            () = context.stop.cancelled() => return Ok(End::Stopped),
-            stepped = applier.step() => stepped?,
-            chunk = receiver.next(), if waiting.is_none() => match chunk {
-                Some(chunk) => waiting = Some(chunk),
-                None => return Ok(End::SourceGone),
-            },
-        }
-    }
+/// What the loop works with.
+struct Follow<'a> {
+    context: &'a Context,
+    source: &'a mut Source,
+    applier: &'a mut Applier,
+    feed: Feed<'a>,
+    confirm: &'a Confirm,
 }
 
-/// Hands one chunk to the applier. False when told to stop meanwhile.
-async fn take(
-    context: &Context,
-    feed: &mut Feed<'_>,
-    applier: &mut Applier,
-    confirm: &Confirm,
-    chunk: &Chunk,
-) -> Result<bool, Failure> {
-    for message in chunk.messages() {
-        match message? {
-            Message::Keepalive { wal_end, .. } => applier.idle(wal_end),
-            Message::WalData { payload, .. } => {
-                for at in feed.take(applier, payload)? {
-                    if !applier.truncate(at, &context.stop).await? {
+impl Follow<'_> {
+    /// The loop; see the module.
+    async fn follow(&mut self, receiver: &mut Receiver, goal: Option<Lsn>) -> Result<End, Failure> {
+        let mut watch = Watch::start(self.context, self.source, &mut self.feed).await?;
+        let mut waiting: Option<Chunk> = None;
+        loop {
+            if goal.is_some_and(|goal| self.applier.visible() >= goal) {
+                return Ok(End::Stopped);
+            }
+            if waiting.is_none() {
+                waiting = receiver.try_next();
+            }
+            self.applier.set_dry(waiting.is_none());
+            self.confirm.confirm(self.applier.confirmed());
+            if self.applier.has_room()
+                && let Some(chunk) = waiting.take()
+            {
+                if !self.take(&chunk).await? {
+                    return Ok(End::Stopped);
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return Ok(End::Stopped),
+                stepped = self.applier.step() => stepped?,
+                () = watch.due() => {
+                    self.source.revive().await?;
+                    names::must_be_the_same(self.context, self.source).await?;
+                }
+                chunk = receiver.next(), if waiting.is_none() => match chunk {
+                    Some(chunk) => waiting = Some(chunk),
+                    None => return Ok(End::SourceGone),
+                },
+            }
+        }
+    }
+
+    /// Hands one chunk to the applier. False when told to stop meanwhile.
+    async fn take(&mut self, chunk: &Chunk) -> Result<bool, Failure> {
+        for message in chunk.messages() {
+            match message? {
+                Message::Keepalive { wal_end, .. } => self.applier.idle(wal_end),
+                Message::WalData { start, payload, .. } => {
+                    let taken = self.feed.take(&mut Into(self.applier), start, payload)?;
+                    if !self.see_to(taken).await? {
                         return Ok(false);
                     }
                 }
             }
-        }
-        if !applier.has_room() {
-            applier.set_dry(false);
-            if !applier.make_room(&context.stop).await? {
+            if !self.make_room().await? {
                 return Ok(false);
             }
-            confirm.confirm(applier.confirmed());
+        }
+        Ok(true)
+    }
+
+    /// Does what the feed can't. False when told to stop meanwhile.
+    async fn see_to(&mut self, taken: Taken) -> Result<bool, Failure> {
+        let mut next = taken;
+        loop {
+            next = match next {
+                Taken::Done => return Ok(true),
+                Taken::Released => return self.release().await,
+                Taken::Truncated(emptied) => return self.truncate(&emptied).await,
+                Taken::Lookup(name) => self.lookup(name).await?,
+            }
         }
     }
-    Ok(true)
+
+    async fn truncate(&mut self, emptied: &[usize]) -> Result<bool, Failure> {
+        for &at in emptied {
+            if !self.applier.truncate(at, &self.context.stop).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn lookup(&mut self, name: TableName) -> Result<Taken, Failure> {
+        self.source.revive().await?;
+        let known = names::lookup(self.context, self.source, &name).await?;
+        self.feed.learn(name, known);
+        Ok(self.feed.again(&mut Into(self.applier))?)
+    }
+
+    /// A transaction that was held, from its first message to its commit.
+    async fn release(&mut self) -> Result<bool, Failure> {
+        while let Some(taken) = self.feed.released(&mut Into(self.applier))? {
+            let mut next = taken;
+            loop {
+                next = match next {
+                    Taken::Done | Taken::Released => break,
+                    Taken::Lookup(name) => self.lookup(name).await?,
+                    Taken::Truncated(emptied) => {
+                        if !self.truncate(&emptied).await? {
+                            return Ok(false);
+                        }
+                        break;
+                    }
+                }
+            }
+            if !self.make_room().await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the applier can take more. False when told to stop meanwhile.
+    async fn make_room(&mut self) -> Result<bool, Failure> {
+        if self.applier.has_room() {
+            return Ok(true);
+        }
+        self.applier.set_dry(false);
+        if !self.applier.make_room(&self.context.stop).await? {
+            return Ok(false);
+        }
+        self.confirm.confirm(self.applier.confirmed());
+        Ok(true)
+    }
 }
 
 /// Finishes what is complete, within bounds: what does not get done comes again after the next start.
@@ -159,8 +229,8 @@ async fn finish(applier: &mut Applier, confirm: &Confirm) -> Result<(), Failure>
 /// Starts the stream, waiting a little for a slot that is still held.
 async fn start(context: &Context, source: &Source, from: Lsn) -> Result<wal::Replication, Failure> {
     let config = &context.config.source;
-    let names = wal::publication_names(&[&config.publication]);
-    let options = [("proto_version", "1"), ("publication_names", names.as_str())];
+    let options = feed::options(context, source)?;
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let began = Instant::now();
     loop {
         let mut connection = Connection::connect(&source.info, Mode::Replication).await?;

@@ -82,6 +82,7 @@ pub(crate) mod tests {
             name: (*name).to_owned(),
             ty: ty.clone(),
             type_name: format!("{ty:?}").to_lowercase(),
+            bare_type_name: String::new(),
             type_oid: 0,
             type_modifier: -1,
             not_null: place == 0,
@@ -95,6 +96,7 @@ pub(crate) mod tests {
             primary_key: columns.first().map(|(name, _)| (*name).to_owned()).into_iter().collect(),
             identity: ReplicaIdentity::Default,
             row_filter: None,
+            unpublished: Vec::new(),
             partitioned: false,
         }
     }

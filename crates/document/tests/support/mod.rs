@@ -9,6 +9,7 @@ pub(crate) fn table(columns: &[(&str, PgType)], key: usize) -> Table {
         name: (*name).to_owned(),
         ty: ty.clone(),
         type_name: String::new(),
+        bare_type_name: String::new(),
         type_oid: 0,
         type_modifier: -1,
         not_null: place < key,
@@ -22,6 +23,7 @@ pub(crate) fn table(columns: &[(&str, PgType)], key: usize) -> Table {
         primary_key: columns[..key].iter().map(|(name, _)| (*name).to_owned()).collect(),
         identity: ReplicaIdentity::Default,
         row_filter: None,
+        unpublished: Vec::new(),
         partitioned: false,
     }
 }

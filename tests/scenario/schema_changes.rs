@@ -1,0 +1,213 @@
+//! Tables change while they are followed: what documents survive goes on, all else stops and says so.
+//!
+//! A change that rewrites rows sends none of them: the documents are stale, and only the next description of the table
+//! tells.
+
+use serde_json::json;
+
+use super::Scenario;
+use crate::support::PATIENCE;
+use crate::support::case::Case;
+use crate::support::connector::Connector;
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("x7_rewritten_without_row_events", x7_rewritten_without_row_events),
+    Scenario::new("a_column_comes_goes_or_changes", a_column_comes_goes_or_changes),
+    Scenario::new("in_the_middle_of_a_transaction", in_the_middle_of_a_transaction),
+    Scenario::new("what_documents_do_not_show", what_documents_do_not_show),
+    Scenario::new("while_nobody_was_looking", while_nobody_was_looking),
+    Scenario::new("another_table_of_the_name", another_table_of_the_name),
+    Scenario::new("seen_in_text", seen_in_text),
+];
+
+/// A table of two rows, followed and streaming.
+fn streaming(name: &str, way: &str) -> (Case, Connector) {
+    let mut case = Case::shared(name);
+    case.read_by(way);
+    case.table("item", "id int PRIMARY KEY, name varchar(10), price numeric(10, 2), note text");
+    case.execute("INSERT INTO item VALUES (1, 'one', 1.5, 'x'), (2, 'two', 2.5, 'y')");
+    let connector = case.run();
+    (case, connector)
+}
+
+/// It stops on purpose, with these words; `status` repeats them, and so does the next start.
+fn expect_resync(case: &mut Case, connector: Connector, words: &[&str]) {
+    let mut all = vec!["needs a resync", "teardown --indices"];
+    all.extend(words);
+    connector.end(PATIENCE).expect(3, &all);
+    let status = case.command(&["status", "--json"]).expect_success();
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["state"], "needs resync");
+    for word in words {
+        assert!(status["needs_resync"].as_str().unwrap().contains(word), "{word}: {status}");
+    }
+    let again = case.command(&["run"]);
+    match again.code {
+        // What it would need is not there any more, and it says so first.
+        Some(2) => {}
+        _ => drop(again.expect(3, words)),
+    }
+    case.check_positions();
+}
+
+/// The remedy that it names.
+fn build_anew(case: &mut Case) {
+    case.command(&["teardown", "--indices"]).expect_success();
+    case.catch_up();
+    case.compare();
+}
+
+fn x7_rewritten_without_row_events() {
+    let (mut case, connector) = streaming("x7", "pgoutput");
+    // The server itself says nothing of it.
+    case.execute("SELECT pg_create_logical_replication_slot('x7_peek', 'pgoutput')");
+    case.execute("ALTER TABLE item ADD COLUMN stars int DEFAULT 5");
+    case.execute("ALTER TABLE item ALTER name TYPE text USING upper(name)");
+    let query = "SELECT count(*) FROM pg_logical_slot_peek_binary_changes('x7_peek', NULL, NULL, \
+                 'proto_version', '1', 'publication_names', 'x7') WHERE get_byte(data, 0) NOT IN (66, 67)";
+    let messages: i64 = case.sql.query_one(query, &[]).unwrap().get(0);
+    assert_eq!(messages, 0, "a rewrite sends no rows");
+    case.execute("INSERT INTO item VALUES (3, 'three', 3.5, 'z', 1)");
+    expect_resync(&mut case, connector, &["public.item", "column \"stars\" was added"]);
+    build_anew(&mut case);
+}
+
+fn a_column_comes_goes_or_changes() {
+    for (at, (change, words)) in [
+        ("ADD COLUMN extra text", "column \"extra\" was added"),
+        ("DROP COLUMN note", "column \"note\" was dropped or renamed"),
+        ("RENAME COLUMN note TO remark", "remark"),
+        ("ALTER price TYPE numeric(12, 3)", "modifier of column \"price\""),
+        ("ALTER price TYPE text USING 'n' || price", "type of column \"price\" changed"),
+        ("ALTER name TYPE varchar(8)", "modifier of column \"name\""),
+        ("REPLICA IDENTITY NOTHING", "replica identity"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut case, connector) = streaming(&format!("ddl{at}"), "pgoutput");
+        case.execute("INSERT INTO item (id, name) VALUES (3, 'before')");
+        case.execute(&format!("ALTER TABLE item {change}"));
+        case.execute("INSERT INTO item (id, name) VALUES (4, 'after')");
+        expect_resync(&mut case, connector, &["public.item", words]);
+        // What came before is there, and nothing beyond it.
+        let alias = case.alias("item");
+        assert_eq!(case.search.count(&alias), Some(3), "{change}");
+        if !change.starts_with("REPLICA") {
+            build_anew(&mut case);
+        }
+    }
+}
+
+fn in_the_middle_of_a_transaction() {
+    let (mut case, connector) = streaming("ddl_within", "pgoutput");
+    case.execute(
+        "BEGIN; UPDATE item SET name = 'changed'; ALTER TABLE item ADD COLUMN extra int DEFAULT 1; \
+         UPDATE item SET name = 'again'; COMMIT",
+    );
+    expect_resync(&mut case, connector, &["column \"extra\" was added"]);
+    build_anew(&mut case);
+}
+
+fn what_documents_do_not_show() {
+    for way in ["pgoutput", "test_decoding"] {
+        let mut case = Case::shared(&format!("ddl_fine_{way}"));
+        case.read_by(way);
+        case.table("item", "id int PRIMARY KEY, name varchar(10), secret text, price numeric(10, 2)");
+        case.config["indexes"][0]["exclude"] = json!(["secret"]);
+        case.execute("INSERT INTO item VALUES (1, 'one', 's', 1.5)");
+        let mut connector = case.run();
+        let mut rows = 1;
+        for change in [
+            "ALTER name TYPE varchar(20)",
+            "ALTER name TYPE varchar",
+            "ALTER price TYPE numeric(14, 2)",
+            "ALTER secret TYPE int USING 7",
+            "DROP COLUMN secret",
+            "ALTER name SET NOT NULL",
+            "ALTER name SET DEFAULT 'x'",
+        ] {
+            case.execute(&format!("ALTER TABLE item {change}"));
+            rows += 1;
+            case.execute(&format!("INSERT INTO item (id, name, price) VALUES ({rows}, 'row', {rows}.25)"));
+            case.settle();
+            connector.must_run();
+        }
+        // The columns have moved together; the plan has not been made anew.
+        case.execute("UPDATE item SET price = price + 1, id = id + 100 WHERE id % 2 = 0");
+        case.settle();
+        connector.stop();
+        expect_rows(&mut case, rows);
+        // A start with the catalog of now and the state of then: the column is gone that was to be left out.
+        case.config["indexes"][0].as_object_mut().unwrap().remove("exclude");
+        case.catch_up();
+        expect_rows(&mut case, rows);
+    }
+}
+
+fn expect_rows(case: &mut Case, rows: u64) {
+    let query = "SELECT id, name, price::text FROM item ORDER BY id";
+    let alias = case.alias("item");
+    for row in case.sql.query(query, &[]).unwrap() {
+        let (id, name, price): (i32, &str, &str) = (row.get(0), row.get(1), row.get(2));
+        let found = case.search.find(&format!("{alias}/_doc/{id}")).unwrap();
+        let source = json!({"id": id, "name": name, "price": price.parse::<f64>().unwrap()});
+        assert_eq!(found["_source"], source);
+    }
+    assert_eq!(case.search.count(&alias), Some(rows));
+}
+
+fn while_nobody_was_looking() {
+    // Rows of the old shape are still to come when the plan is made of the new one.
+    let (mut case, connector) = streaming("ddl_backlog", "pgoutput");
+    connector.stop();
+    case.execute("INSERT INTO item VALUES (3, 'old shape', 3.5, 'z')");
+    case.execute("ALTER TABLE item ALTER name TYPE varchar(30)");
+    case.execute("INSERT INTO item VALUES (4, 'the new shape of the table', 4.5, 'z')");
+    case.catch_up();
+    case.compare();
+    case.execute("ALTER TABLE item ALTER name TYPE varchar(29)");
+    case.command(&["run", "--until-caught-up"]).expect(3, &["needs a resync", "\"name\"", "teardown --indices"]);
+    build_anew(&mut case);
+    case.execute("ALTER TABLE item ADD COLUMN extra int DEFAULT 1");
+    case.command(&["run", "--until-caught-up"]).expect(3, &["public.item", "changed", "teardown --indices"]);
+    build_anew(&mut case);
+}
+
+fn another_table_of_the_name() {
+    let (mut case, connector) = streaming("ddl_anew", "pgoutput");
+    case.execute(
+        "ALTER TABLE item RENAME TO item_old; CREATE TABLE item (LIKE item_old INCLUDING ALL); \
+         ALTER PUBLICATION ddl_anew ADD TABLE item",
+    );
+    case.execute("INSERT INTO item VALUES (1, 'new', 1, 'x')");
+    expect_resync(&mut case, connector, &["public.item", "another table than before", "OID"]);
+    case.execute("ALTER PUBLICATION ddl_anew DROP TABLE item_old");
+    build_anew(&mut case);
+    // Renamed, it stays what it was.
+    let mut connector = case.run();
+    case.execute("ALTER TABLE item RENAME TO renamed");
+    case.execute("INSERT INTO renamed VALUES (2, 'two', 2, 'y')");
+    case.settle();
+    connector.must_run();
+    let alias = case.alias("item");
+    assert_eq!(case.search.count(&alias), Some(2));
+}
+
+fn seen_in_text() {
+    for (at, (change, after, words)) in [
+        ("ALTER TABLE item ADD COLUMN extra text", "item", "column \"extra\" was added"),
+        ("ALTER TABLE item RENAME COLUMN note TO remark", "item", "remark"),
+        ("ALTER TABLE item ALTER price TYPE float8", "item", "\"price\" was of type double precision"),
+        ("ALTER TABLE item RENAME TO renamed", "renamed", "renamed to public.renamed"),
+        ("ALTER TABLE item RENAME TO gone; CREATE TABLE t (id int, name text)", "t", "renamed to public.gone"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut case, connector) = streaming(&format!("ddl_text{at}"), "test_decoding");
+        case.execute(change);
+        case.execute(&format!("INSERT INTO {after} (id, name) VALUES (4, 'after')"));
+        expect_resync(&mut case, connector, &["public.item", words]);
+    }
+}
