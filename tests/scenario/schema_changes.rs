@@ -210,4 +210,11 @@ fn seen_in_text() {
         case.execute(&format!("INSERT INTO {after} (id, name) VALUES (4, 'after')"));
         expect_resync(&mut case, connector, &["public.item", words]);
     }
+    // Renamed while nobody was looking, with rows still to come under the name before.
+    let (mut case, connector) = streaming("ddl_text_down", "test_decoding");
+    connector.stop();
+    case.execute("INSERT INTO item (id, name) VALUES (4, 'before')");
+    case.execute("ALTER TABLE item RENAME TO renamed");
+    case.config["indexes"][0]["table"] = json!("public.renamed");
+    case.command(&["run"]).expect(3, &["public.renamed needs a resync", "it was public.item"]);
 }

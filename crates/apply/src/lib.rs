@@ -22,7 +22,7 @@ mod target;
 mod version;
 
 pub use applier::{Applier, ApplierConfig, Session};
-pub use bulk::{Batch, Limits, Origin, Write};
+pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, found_under};
 pub use loader::Loader;

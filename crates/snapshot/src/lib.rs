@@ -14,3 +14,4 @@ mod types;
 
 pub use error::{Error, Result};
 pub use point::Snapshot;
+pub use text::LineReader;

@@ -6,20 +6,21 @@
 use change::{Cell, Row};
 use memchr::{memchr, memchr_iter};
 
-/// Room for one row, used again for the next.
-#[derive(Default)]
-pub(crate) struct LineReader {
+/// Reads one line after the other; the room for a row is used again for the next. [`Copy`](crate::copy::Copy) has one,
+/// fuzzing another.
+#[derive(Debug, Default)]
+pub struct LineReader {
     cells: Vec<Cell>,
     plain: Vec<u8>,
 }
 
 impl LineReader {
     /// Reads a line of `columns` values; a final newline is not part of it.
-    pub(crate) fn read<'a>(
-        &'a mut self,
-        line: &'a [u8],
-        columns: usize,
-    ) -> Result<Row<'a>, String> {
+    ///
+    /// # Errors
+    /// What is wrong with the line, for people: another number of values, an escape that Postgres does not write, a row
+    /// of more than 2 GiB.
+    pub fn read<'a>(&'a mut self, line: &'a [u8], columns: usize) -> Result<Row<'a>, String> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         self.cells.clear();
         if columns == 0 {

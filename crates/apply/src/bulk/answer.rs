@@ -7,20 +7,24 @@ use serde::Deserialize;
 
 /// What the server says of one item.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Item<'a> {
-    pub(crate) status: u16,
+pub struct Item<'a> {
+    /// The status that a request with this item alone would have had.
+    pub status: u16,
     /// `created`, `updated`, `deleted`, `not_found`, `noop`.
-    pub(crate) result: Option<Cow<'a, str>>,
-    pub(crate) error: Option<ItemError<'a>>,
+    pub result: Option<Cow<'a, str>>,
+    /// Why it failed.
+    pub error: Option<ItemError<'a>>,
 }
 
 /// Why an item failed.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
-pub(crate) struct ItemError<'a> {
+pub struct ItemError<'a> {
+    /// The server's name for what is wrong, such as `version_conflict_engine_exception`.
     #[serde(rename = "type", borrow)]
-    pub(crate) kind: Cow<'a, str>,
+    pub kind: Cow<'a, str>,
+    /// For people; may quote the document.
     #[serde(borrow, default)]
-    pub(crate) reason: Cow<'a, str>,
+    pub reason: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +54,7 @@ struct RawOutcome<'a> {
 ///
 /// # Errors
 /// Anything else than a complete answer to that many items, such as the page of a proxy: nothing is known then.
-pub(crate) fn parse(body: &[u8], expected: usize) -> Result<Vec<Item<'_>>, String> {
+pub fn parse(body: &[u8], expected: usize) -> Result<Vec<Item<'_>>, String> {
     let raw: Raw<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     if raw.items.len() != expected {
         return Err(format!("{} outcomes for {expected} items", raw.items.len()));

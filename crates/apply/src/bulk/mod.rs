@@ -1,6 +1,6 @@
 //! Bulk requests: building one, sending it until every item has a definite outcome, reading the answer.
 
-mod answer;
+pub mod answer;
 mod batch;
 mod deliver;
 mod outcome;

@@ -3,6 +3,7 @@
 use apply::{FORMULA, Indices, Managed, State, Step};
 
 use change::Lsn;
+use feed::Plugin;
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
@@ -128,6 +129,17 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
         if let Some(broken) = planned::shape_of(&kept.columns).broken_by(&now) {
             return Err(Failure::stop(
                 format!("{} needs a resync: {broken} since {alias} was made", one.table.name),
+                ANEW,
+            ));
+        }
+        // Rows that still come under the old name would be taken for another table's.
+        let renamed = kept.table != one.table.name.to_string();
+        if renamed && context.config.plugin()? == Plugin::TestDecoding {
+            return Err(Failure::stop(
+                format!(
+                    "{} needs a resync: it was {} when {alias} was made, and test_decoding tells no more than names",
+                    one.table.name, kept.table
+                ),
                 ANEW,
             ));
         }
