@@ -91,6 +91,7 @@ impl Decoder {
             b'M' => changes::message(cursor, open),
             b'O' => origin(cursor),
             b'Y' => changes::ty(cursor),
+            b'A' if !open => self.stream_abort(cursor).map(Event::Abort),
             b'S' | b'E' | b'c' | b'A' => {
                 self.must_stream(&cursor)?;
                 if open {
@@ -99,7 +100,6 @@ impl Decoder {
                 match tag {
                     b'S' => self.stream_start(cursor),
                     b'c' => self.stream_commit(cursor).map(Event::Release),
-                    b'A' => self.stream_abort(cursor).map(Event::Abort),
                     _ => out_of_place(&cursor, "the end of a block that has not begun"),
                 }
             }
@@ -192,12 +192,15 @@ impl Decoder {
         let parallel = self.protocol.streaming() == Streaming::Parallel;
         let (part, _) = stream::read_abort(&mut cursor, parallel)?;
         cursor.end()?;
-        // Whether the part itself was seen can't be asked: its changes may all have been of tables not published.
-        let known = match part.is_whole() {
-            true => self.streamed.close(part.transaction).is_some(),
-            false => self.streamed.forget_notes(part.transaction),
-        };
-        if known { Ok(part) } else { Err(never_streamed(part.transaction, &cursor)) }
+        // Of what was never sent as well: all changes of the part may have been of tables that are not published, and
+        // Postgres 18 tells, even without streaming, of what it threw away unsent because it had been rolled back by the
+        // time that it was too large for memory.
+        if part.is_whole() {
+            self.streamed.close(part.transaction);
+        } else {
+            self.streamed.forget_notes(part.transaction);
+        }
+        Ok(part)
     }
 
     fn must_stream(&self, cursor: &Cursor<'_>) -> Result<(), DecodeError> {

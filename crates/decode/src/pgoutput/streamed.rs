@@ -34,10 +34,11 @@ impl Streamed {
         }
     }
 
-    /// A part was aborted: the server forgets what it has described. False for a transaction that is not open.
-    #[must_use]
-    pub(super) fn forget_notes(&mut self, transaction: u32) -> bool {
-        self.transactions.get_mut(&transaction).map(Notes::clear).is_some()
+    /// A part was aborted: the server forgets what it has described.
+    pub(super) fn forget_notes(&mut self, transaction: u32) {
+        if let Some(notes) = self.transactions.get_mut(&transaction) {
+            notes.clear();
+        }
     }
 
     /// The transaction is over. `None` if it is not open.

@@ -60,6 +60,9 @@ impl Decoder {
             (Kind::Begin, Some(_)) => out_of_place("a transaction begins within another one"),
             (Kind::Commit, Some(xid)) => self.commit(xid, lsn, message).map(Event::Release),
             (Kind::Commit, None) => out_of_place("a commit without a transaction"),
+            // Postgres 18 tells it even where transactions in progress were not asked for.
+            (Kind::Aborted, None) => Ok(Event::Nothing),
+            (Kind::Aborted, Some(_)) => out_of_place("a rollback within a committed transaction"),
             (Kind::InProgress, _) => not_asked_for(message, "a transaction in progress"),
             (Kind::Prepared, _) => not_asked_for(message, "a prepared transaction"),
         }

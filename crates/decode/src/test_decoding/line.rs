@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Commit,
     /// Of a transaction that may still be rolled back.
     InProgress,
+    /// A part of a transaction that was rolled back, and of which nothing was sent.
+    Aborted,
     Prepared,
 }
 
@@ -35,7 +37,7 @@ const KINDS: [(&[u8], Kind); 14] = [
     (b"opening a streamed block", Kind::InProgress),
     (b"closing a streamed block", Kind::InProgress),
     (b"streaming ", Kind::InProgress),
-    (b"aborting streamed (sub)transaction", Kind::InProgress),
+    (b"aborting streamed (sub)transaction", Kind::Aborted),
     (b"committing streamed transaction", Kind::InProgress),
 ];
 
