@@ -1,8 +1,8 @@
 //! Finding a server that takes us.
 //!
 //! The hosts are tried in order, and all addresses of each, because a name may have an IPv6 address that leads nowhere.
-//! `connect_timeout` counts anew for each step: looking the name up, then for each address connecting, TLS and login
-//! together.
+//! `connect_timeout` counts anew for each step: looking the name up, then for each address connecting, TLS, login and the
+//! question for the session's settings together.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::connection::Connection;
 use crate::conninfo::{ConnInfo, Host};
 use crate::error::{Error, Kind, Result};
-use crate::login::{self, Mode};
+use crate::login::{self, Mode, pins};
 use crate::tls;
 use crate::transport::Transport;
 use crate::wire::Wire;
@@ -105,7 +105,9 @@ async fn attempt(
         )),
         other => other,
     })?;
-    Ok(Connection { wire, session, busy: false })
+    let mut connection = Connection { wire, session, busy: false };
+    pins::check(&mut connection).await?;
+    Ok(connection)
 }
 
 fn failed(host: &Host) -> impl Fn(io::Error) -> Error {
