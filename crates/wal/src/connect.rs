@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::connection::Connection;
 use crate::conninfo::{ConnInfo, Host};
 use crate::error::{Error, Kind, Result};
-use crate::login::{self, Mode, pins};
+use crate::login::pins::{self, Reader};
+use crate::login::{self, Mode};
 use crate::tls;
 use crate::transport::Transport;
 use crate::wire::Wire;
@@ -25,7 +26,7 @@ enum Address {
     Tcp(SocketAddr),
 }
 
-pub(crate) async fn connect(info: &ConnInfo, mode: Mode) -> Result<Connection> {
+pub(crate) async fn connect(info: &ConnInfo, mode: Mode, reader: Reader) -> Result<Connection> {
     let mut errors = Vec::new();
     for host in &info.hosts {
         let addresses = match in_time(info, host, addresses(host)).await {
@@ -36,7 +37,7 @@ pub(crate) async fn connect(info: &ConnInfo, mode: Mode) -> Result<Connection> {
             }
         };
         for address in addresses {
-            match in_time(info, host, attempt(info, host, &address, mode)).await {
+            match in_time(info, host, attempt(info, host, &address, mode, reader)).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if error.kind() == Kind::Transient => errors.push(error),
                 Err(error) => return Err(error),
@@ -88,6 +89,7 @@ async fn attempt(
     host: &Host,
     address: &Address,
     mode: Mode,
+    reader: Reader,
 ) -> Result<Connection> {
     let transport = match address {
         Address::Socket(path) => Transport::unix(path).await.map_err(failed(host))?,
@@ -106,7 +108,7 @@ async fn attempt(
         other => other,
     })?;
     let mut connection = Connection { wire, session, busy: false };
-    pins::check(&mut connection).await?;
+    pins::check(&mut connection, reader).await?;
     Ok(connection)
 }
 

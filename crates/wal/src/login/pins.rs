@@ -19,13 +19,14 @@ struct Pin {
     value: &'static str,
     /// As the server prints it.
     shown: &'static str,
-    /// The first version that knows it, as in `server_version_num`. Above the oldest one that we support the setting
-    /// can't be a startup parameter, as the version is not known yet; it is set with the question for the others.
+    /// The first version that knows it, as in `server_version_num`.
     since: u32,
+    /// Not a startup parameter, as it depends on what the server tells at login; set with the question for the others.
+    set_later: bool,
 }
 
 const fn pin(name: &'static str, value: &'static str) -> Pin {
-    Pin { name, value, shown: value, since: 0 }
+    Pin { name, value, shown: value, since: 0, set_later: false }
 }
 
 /// The [settings](https://www.postgresql.org/docs/current/runtime-config-client.html).
@@ -53,12 +54,15 @@ const PINS: [Pin; 16] = [
     pin("lock_timeout", "0"),
     pin("idle_in_transaction_session_timeout", "0"),
     pin("idle_session_timeout", "0"),
-    Pin { since: 170_000, ..pin("transaction_timeout", "0") },
+    Pin { since: 170_000, set_later: true, ..pin("transaction_timeout", "0") },
 ];
+
+/// Takes the place of the other `client_encoding`: for [`Reader::Bytes`].
+const RAW: Pin = Pin { set_later: true, ..pin("client_encoding", "SQL_ASCII") };
 
 /// What goes into the startup message.
 pub(super) fn startup() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PINS.iter().filter(|pin| pin.since == 0).map(|pin| (pin.name, pin.value))
+    PINS.iter().filter(|pin| !pin.set_later).map(|pin| (pin.name, pin.value))
 }
 
 /// Compares those that the server reports by itself.
@@ -71,13 +75,29 @@ pub(super) fn check_reported(parameters: &BTreeMap<String, String>) -> Result<()
     Ok(())
 }
 
+/// Who will read the values of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// This crate, which hands on bytes. A database in
+    /// [`SQL_ASCII`](https://www.postgresql.org/docs/current/multibyte.html) may hold any, and the server ends a query
+    /// or the stream at the first value that is not UTF-8, with an error that names neither table nor column. So here
+    /// it is asked for the bytes as they are: whoever reads the row knows better what to say.
+    Bytes,
+    /// `tokio-postgres`, which must have UTF-8.
+    Utf8,
+}
+
 /// Asks the server for all of them, in one round trip.
 ///
 /// # Errors
 /// [`Error::Session`] for the first one that is not as it should be; what [`Connection::simple_query`] fails with.
-pub(crate) async fn check(connection: &mut Connection) -> Result<()> {
+pub(crate) async fn check(connection: &mut Connection, reader: Reader) -> Result<()> {
+    let raw = reader == Reader::Bytes && connection.parameter("server_encoding") == Some(RAW.value);
     let version = connection.server_version();
-    let pins = || PINS.iter().filter(|pin| pin.since <= version);
+    let pins = || {
+        let known = PINS.iter().filter(|pin| pin.since <= version);
+        known.map(|pin| if raw && pin.name == RAW.name { &RAW } else { pin })
+    };
     let expressions: Vec<String> = pins().map(Pin::question).collect();
     let rows = connection.simple_query(&format!("SELECT {}", expressions.join(", "))).await?;
     let answer = rows.first().map(Vec::as_slice).unwrap_or_default();
@@ -91,10 +111,10 @@ pub(crate) async fn check(connection: &mut Connection) -> Result<()> {
 impl Pin {
     /// The names are spelled out: until the answer is there, nobody knows what the search path is.
     fn question(&self) -> String {
-        let Pin { name, value, since, .. } = self;
-        match since {
-            0 => format!("pg_catalog.current_setting('{name}')"),
-            _ => format!("pg_catalog.set_config('{name}', '{value}', false)"),
+        let Pin { name, value, set_later, .. } = self;
+        match set_later {
+            false => format!("pg_catalog.current_setting('{name}')"),
+            true => format!("pg_catalog.set_config('{name}', '{value}', false)"),
         }
     }
 

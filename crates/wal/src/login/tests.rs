@@ -134,6 +134,30 @@ async fn settings_are_asked_for_by_version() {
 }
 
 #[tokio::test]
+async fn a_database_without_an_encoding_sends_what_it_has() {
+    for encoding in ["SQL_ASCII", "UTF8"] {
+        let script = |mut server: Server<TcpStream>| async move {
+            assert!(server.startup().await.contains(&("client_encoding".into(), "UTF8".into())));
+            server.welcome(&[("client_encoding", "UTF8"), ("server_encoding", encoding)]).await;
+            let question = server.settings(&[("client_encoding", encoding)]).await;
+            let raw = "pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)";
+            assert_eq!(question.contains(raw), encoding == "SQL_ASCII");
+        };
+        assert!(against("", Mode::Replication, script).await.is_ok());
+        let (listener, info) = listen("").await;
+        let server = async {
+            let mut server = accept(listener).await;
+            server.startup().await;
+            server.welcome(&[("server_encoding", encoding)]).await;
+            assert!(!server.settings(&[]).await.contains("SQL_ASCII"));
+            server
+        };
+        let (client, _server) = tokio::join!(crate::sql::connect(&info), server);
+        assert!(client.is_ok(), "tokio-postgres is for UTF-8");
+    }
+}
+
+#[tokio::test]
 async fn no_answer_about_the_settings_is_no_login() {
     let error = refused("", |mut server| async move {
         server.startup().await;
