@@ -79,6 +79,10 @@ fn is_like_a_list(text: &str) -> bool {
     text.starts_with("[\"") && text.ends_with("\"]")
 }
 
+/// Others are written as text.
+const RANGES: [&str; 6] =
+    ["int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"];
+
 /// An SQL expression for the JSON of `value`, which is of the type `ty`; NULL for NULL.
 fn json_of(sql: &mut Client, ty: u32, value: &str) -> String {
     let query = "SELECT typname::text, typtype::text, typbasetype, typelem, typcategory::text \
@@ -97,7 +101,7 @@ fn json_of(sql: &mut Client, ty: u32, value: &str) -> String {
                  FROM unnest({value}) WITH ORDINALITY AS elements(element, place)) || ']' END"
             )
         }
-        ("r", _) => range(sql, ty, value),
+        ("r", _) if RANGES.contains(&name) => range(sql, ty, value),
         _ => scalar(name, value),
     }
 }
