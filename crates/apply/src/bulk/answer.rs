@@ -21,6 +21,16 @@ pub(crate) struct ItemError<'a> {
     pub(crate) kind: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(crate) reason: Cow<'a, str>,
+    /// What is behind it; of a document that can't be parsed the reason alone says no more than that.
+    #[serde(borrow)]
+    pub(crate) caused_by: Option<Cause<'a>>,
+}
+
+/// What an error comes from.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(crate) struct Cause<'a> {
+    #[serde(borrow, default)]
+    pub(crate) reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
