@@ -80,6 +80,13 @@ impl Case {
         self.follow(table);
     }
 
+    /// The same for a table that is to be the only one, those before it being done with.
+    pub fn only(&mut self, table: &str, columns: &str) {
+        self.config["indexes"] = json!([]);
+        self.tables.clear();
+        self.table(table, columns);
+    }
+
     /// Has an index follow a table that is there.
     pub fn follow(&mut self, table: &str) {
         let index = json!({"name": self.alias(table), "table": format!("public.{table}")});
