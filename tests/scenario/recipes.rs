@@ -121,6 +121,7 @@ fn x2_once(case: &mut Case) -> bool {
     let documents = oracle::documents(&case.search, &case.alias("t"));
     let point = (documents["2"].version >> 12) << 3;
     assert_eq!(documents["2"].version & 0xfff, 0, "a copied row");
+    assert!(documents["1"].version > documents["2"].version, "a change is newer than any copy");
     let commits = peeked_commits(case);
     assert_eq!(commits.len(), 1);
     drop_peek(case);

@@ -220,7 +220,7 @@ fn an_enum_that_grows() {
 fn xml_where_the_server_has_it() {
     let mut case = Case::shared("xml");
     case.table("page", "id int PRIMARY KEY, body xml, bodies xml[]");
-    let insert = r#"INSERT INTO page VALUES ($1, '<?xml version="1.0" encoding="UTF-8"?><a b="\"ü&amp;">&lt;</a>',
+    let insert = r#"INSERT INTO page VALUES ($1, '<?xml version="1.0" encoding="UTF-8"?><a b="ü&amp;">"\ &lt;</a>',
                     ARRAY['<a/>', NULL, 'text']::xml[])"#;
     match case.sql.execute(insert, &[&1_i32]) {
         Ok(_) => assert_eq!(postgres_kind(), "postgres-15"),
