@@ -1,5 +1,6 @@
 //! One test's share of the servers: a database, a slot, indices, a configuration.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ::postgres::Client;
@@ -22,6 +23,7 @@ pub struct Case {
     pub config: Value,
     pub dir: TempDir,
     tables: Vec<String>,
+    aliases: HashMap<String, String>,
     _shared: Option<Guard>,
 }
 
@@ -34,9 +36,22 @@ impl Case {
         case
     }
 
+    /// On the shared servers, in a database made with `options` of `CREATE DATABASE`.
+    pub fn shared_with(name: &str, options: &str) -> Self {
+        let pair = shared::pair();
+        let port = pair.postgres.fact("port").parse().unwrap();
+        let mut case = Case::of(name, Database::create_with(port, name, options), &pair.search);
+        case._shared = Some(pair);
+        case
+    }
+
     /// On servers of the test's own.
     pub fn on(name: &str, postgres: &Server, search: &Server) -> Self {
         let database = Database::create(postgres.fact("port").parse().unwrap(), name);
+        Case::of(name, database, search)
+    }
+
+    fn of(name: &str, database: Database, search: &Server) -> Self {
         let search = Search::of(search);
         let config = json!({
             "source": {"url": database.url(), "slot": name, "publication": name, "spill_dir": "spill"},
@@ -47,7 +62,9 @@ impl Case {
         let dir = TempDir::new(name);
         let name = name.to_owned();
         let tables = Vec::new();
-        let mut case = Case { name, sql, database, search, config, dir, tables, _shared: None };
+        let aliases = HashMap::new();
+        let _shared = None;
+        let mut case = Case { name, sql, database, search, config, dir, tables, aliases, _shared };
         case.read_by(&shared::way());
         case
     }
@@ -81,17 +98,32 @@ impl Case {
         self.follow(table);
     }
 
+    /// The same for a table that is to be the only one, those before it being done with.
+    pub fn only(&mut self, table: &str, columns: &str) {
+        self.config["indexes"] = json!([]);
+        self.tables.clear();
+        self.table(table, columns);
+    }
+
     /// Has an index follow a table that is there.
     pub fn follow(&mut self, table: &str) {
-        let alias = self.alias(table);
-        let index = json!({"name": alias, "table": format!("public.{table}")});
+        let index = json!({"name": self.alias(table), "table": format!("public.{table}")});
         self.config["indexes"].as_array_mut().unwrap().push(index);
+        self.tables.push(table.to_owned());
+    }
+
+    /// The same with the table's name as SQL has it, quoted and with its schema, and a name for the index.
+    pub fn follow_as(&mut self, table: &str, alias: &str) {
+        let index = json!({"name": alias, "table": table});
+        self.config["indexes"].as_array_mut().unwrap().push(index);
+        self.aliases.insert(table.to_owned(), alias.to_owned());
         self.tables.push(table.to_owned());
     }
 
     /// The name of the index of a table.
     pub fn alias(&self, table: &str) -> String {
-        format!("{}-{table}", self.name.replace('_', "-"))
+        let own = || format!("{}-{table}", self.name.replace('_', "-"));
+        self.aliases.get(table).cloned().unwrap_or_else(own)
     }
 
     pub fn execute(&mut self, sql: &str) {

@@ -14,9 +14,14 @@ impl Database {
 
     /// Makes the database, anew if need be.
     pub fn create(port: u16, name: &str) -> Self {
+        Self::create_with(port, name, "")
+    }
+
+    /// The same, with more of `CREATE DATABASE`.
+    pub fn create_with(port: u16, name: &str, options: &str) -> Self {
         let mut server = connect(port, "postgres", Self::ADMIN);
         server.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).unwrap();
-        server.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        server.batch_execute(&format!("CREATE DATABASE {name} {options}")).unwrap();
         Database { port, name: name.to_owned() }
     }
 

@@ -169,6 +169,13 @@ impl Guard for IndexGuard {
     async fn check(&self) -> Result<(), Error> {
         self.indices.check(&self.target).await
     }
+
+    fn table_of(&self, index: &str) -> Option<String> {
+        self.indices.with(|list| {
+            let one = list.iter().find(|managed| managed.state.index == index);
+            one.map(|managed| managed.state.table.clone())
+        })
+    }
 }
 
 const ANEW: &str = "if that was meant, build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";

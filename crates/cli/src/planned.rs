@@ -8,6 +8,7 @@ use document::{Dialect, IndexSpec, Plan};
 use feed::{ColumnShape, Followed, Shape};
 use sha2::{Digest as _, Sha256};
 
+use crate::commands::parse_name;
 use crate::config::{Config, Index};
 use crate::failure::Failure;
 
@@ -125,8 +126,7 @@ fn is_named(table: &Table, text: &str) -> bool {
     let name = &table.name;
     let plain = format!("{}.{}", name.schema, name.name);
     text == plain
-        || text == name.to_string()
-        || text == name.quoted()
+        || parse_name(text) == *name
         || (name.schema == "public" && (text == name.name || text == wal::identifier(&name.name)))
 }
 

@@ -1,6 +1,7 @@
 //! Properties that hold for all values, as seen from outside.
 
 mod allocations;
+mod encoding;
 mod ids;
 mod support;
 mod values;

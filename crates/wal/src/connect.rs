@@ -1,8 +1,8 @@
 //! Finding a server that takes us.
 //!
 //! The hosts are tried in order, and all addresses of each, because a name may have an IPv6 address that leads nowhere.
-//! `connect_timeout` counts anew for each step: looking the name up, then for each address connecting, TLS and login
-//! together.
+//! `connect_timeout` counts anew for each step: looking the name up, then for each address connecting, TLS, login and the
+//! question for the session's settings together.
 
 use std::future::Future;
 use std::io;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::connection::Connection;
 use crate::conninfo::{ConnInfo, Host};
 use crate::error::{Error, Kind, Result};
+use crate::login::pins::{self, Reader};
 use crate::login::{self, Mode};
 use crate::tls;
 use crate::transport::Transport;
@@ -25,7 +26,7 @@ enum Address {
     Tcp(SocketAddr),
 }
 
-pub(crate) async fn connect(info: &ConnInfo, mode: Mode) -> Result<Connection> {
+pub(crate) async fn connect(info: &ConnInfo, mode: Mode, reader: Reader) -> Result<Connection> {
     let mut errors = Vec::new();
     for host in &info.hosts {
         let addresses = match in_time(info, host, addresses(host)).await {
@@ -36,7 +37,7 @@ pub(crate) async fn connect(info: &ConnInfo, mode: Mode) -> Result<Connection> {
             }
         };
         for address in addresses {
-            match in_time(info, host, attempt(info, host, &address, mode)).await {
+            match in_time(info, host, attempt(info, host, &address, mode, reader)).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if error.kind() == Kind::Transient => errors.push(error),
                 Err(error) => return Err(error),
@@ -88,6 +89,7 @@ async fn attempt(
     host: &Host,
     address: &Address,
     mode: Mode,
+    reader: Reader,
 ) -> Result<Connection> {
     let transport = match address {
         Address::Socket(path) => Transport::unix(path).await.map_err(failed(host))?,
@@ -105,7 +107,9 @@ async fn attempt(
         )),
         other => other,
     })?;
-    Ok(Connection { wire, session, busy: false })
+    let mut connection = Connection { wire, session, busy: false };
+    pins::check(&mut connection, reader).await?;
+    Ok(connection)
 }
 
 fn failed(host: &Host) -> impl Fn(io::Error) -> Error {

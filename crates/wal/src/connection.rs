@@ -11,6 +11,7 @@ use crate::connect;
 use crate::conninfo::ConnInfo;
 use crate::copy_out::CopyOut;
 use crate::error::{Error, Result};
+use crate::login::pins::Reader;
 use crate::login::{Mode, Session, unexpected};
 use crate::wire::{Wire, server_error, shorten};
 
@@ -37,10 +38,12 @@ impl Connection {
     /// Connects to the first of the hosts that takes us, trying each of a host's addresses. One that can't be reached,
     /// or is starting or full, is passed over; one that refuses the login ends the search.
     ///
+    /// Texts are UTF-8, but from a database in SQL_ASCII they come as they are stored: look before you trust them.
+    ///
     /// # Errors
     /// That of the server, or [`Error::AllHosts`] if several were tried.
     pub async fn connect(info: &ConnInfo, mode: Mode) -> Result<Self> {
-        connect::connect(info, mode).await
+        connect::connect(info, mode, Reader::Bytes).await
     }
 
     /// A parameter that the server reported at login, such as `server_version` or `server_encoding`.

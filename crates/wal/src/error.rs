@@ -88,8 +88,11 @@ pub enum Error {
         what: String,
     },
 
-    /// The server does not run the session with a setting that we asked for.
-    #[error("the server reports {name} = {got:?} where this session asked for {want:?}")]
+    /// The session does not have a setting that we asked for.
+    #[error(
+        "the session has {name} = {got:?} where it asked for {want:?} at login: a connection pooler that keeps startup \
+         parameters to itself (connect to the server itself), or a login trigger that changes settings"
+    )]
     Session {
         /// The parameter.
         name: &'static str,

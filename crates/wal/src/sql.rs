@@ -1,7 +1,7 @@
 //! Ordinary SQL, by `tokio-postgres`, over a session that we opened ourselves.
 //!
 //! `tokio-postgres` has neither our TLS modes nor our session settings, would send a password in clear text over any
-//! connection, and can set parameters only through `options`. So it does not log in: [`Connection`] does, and then the
+//! connection, and can set parameters only through `options`. So it does not log in: [`Connection`](crate::Connection) does, and then the
 //! open session is handed over. `tokio-postgres` can only begin with a startup message; [`Handover`] swallows that
 //! message and answers it with what the real server said at the real login.
 
@@ -14,9 +14,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::{Client, NoTls};
 
-use crate::connection::Connection;
+use crate::connect;
 use crate::conninfo::ConnInfo;
 use crate::error::{Error, Result};
+use crate::login::pins::Reader;
 use crate::login::{Mode, Session};
 use crate::transport::Transport;
 
@@ -26,11 +27,11 @@ use crate::transport::Transport;
 /// when the client is dropped or the connection breaks.
 ///
 /// # Errors
-/// Those of [`Connection::connect`].
+/// Those of [`Connection::connect`](crate::Connection::connect).
 pub async fn connect(
     info: &ConnInfo,
 ) -> Result<(Client, impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static)> {
-    let connection = Connection::connect(info, Mode::Ordinary).await?;
+    let connection = connect::connect(info, Mode::Ordinary, Reader::Utf8).await?;
     let replay = replay(&connection.session);
     let (transport, input) = connection.wire.into_parts();
     let replay = replay.into_iter().chain(input).collect();

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::conninfo::ConnInfo;
+use crate::login::pins;
 use crate::transport::Transport;
 use crate::wire::Wire;
 
@@ -127,6 +128,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         out.extend(frame(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]));
         out.extend(frame(b'Z', b"I"));
         self.send(&out).await;
+    }
+
+    /// Answers the question for the session's settings as a good server does, but for those in `other`. Gives the
+    /// question.
+    pub(crate) async fn settings(&mut self, other: &[(&str, &str)]) -> String {
+        let (tag, body) = self.read().await;
+        let question = String::from_utf8(body).unwrap().trim_end_matches('\0').to_owned();
+        assert!(tag == b'Q' && question.starts_with("SELECT "), "{question}");
+        let asked = question.split("pg_catalog.").skip(1);
+        let values: Vec<&str> = asked
+            .map(|expression| {
+                let name = expression.split('\'').nth(1).unwrap();
+                let other = other.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+                other.unwrap_or_else(|| pins::shown(name))
+            })
+            .collect();
+        let mut row = BytesMut::new();
+        row.put_u16(values.len().try_into().unwrap());
+        for value in values {
+            row.put_u32(value.len().try_into().unwrap());
+            row.put_slice(value.as_bytes());
+        }
+        let mut out = frame(b'T', b"\0\0");
+        out.extend(frame(b'D', &row));
+        out.extend(frame(b'C', b"SELECT 1\0"));
+        out.extend(frame(b'Z', b"I"));
+        self.send(&out).await;
+        question
     }
 
     /// The next status update: written, flushed, applied, whether it asks for a reply.

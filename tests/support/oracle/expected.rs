@@ -79,6 +79,10 @@ fn is_like_a_list(text: &str) -> bool {
     text.starts_with("[\"") && text.ends_with("\"]")
 }
 
+/// Others are written as text.
+const RANGES: [&str; 6] =
+    ["int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"];
+
 /// An SQL expression for the JSON of `value`, which is of the type `ty`; NULL for NULL.
 fn json_of(sql: &mut Client, ty: u32, value: &str) -> String {
     let query = "SELECT typname::text, typtype::text, typbasetype, typelem, typcategory::text \
@@ -88,16 +92,19 @@ fn json_of(sql: &mut Client, ty: u32, value: &str) -> String {
     let category: &str = row.get(4);
     match (kind, category) {
         ("d", _) => json_of(sql, row.get(2), value),
+        // Two that are printed as numbers with spaces between them.
+        (_, "A") if matches!(name, "int2vector" | "oidvector") => scalar(name, value),
         (_, "A") if row.get::<_, u32>(3) != 0 => {
-            let element = json_of(sql, row.get(3), "element");
+            // Not by unnest(), which would take composites apart.
+            let element = json_of(sql, row.get(3), &format!("(({value})[place])"));
             format!(
                 "CASE WHEN array_ndims({value}) > 1 THEN array_to_json({value})::text \
                  WHEN {value} IS NOT NULL THEN \
                  '[' || (SELECT COALESCE(string_agg(COALESCE({element}, 'null'), ',' ORDER BY place), '') \
-                 FROM unnest({value}) WITH ORDINALITY AS elements(element, place)) || ']' END"
+                 FROM generate_subscripts({value}, 1) AS places(place)) || ']' END"
             )
         }
-        ("r", _) => range(sql, ty, value),
+        ("r", _) if RANGES.contains(&name) => range(sql, ty, value),
         _ => scalar(name, value),
     }
 }

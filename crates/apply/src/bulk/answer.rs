@@ -25,6 +25,17 @@ pub struct ItemError<'a> {
     /// For people; may quote the document.
     #[serde(borrow, default)]
     pub reason: Cow<'a, str>,
+    /// What is behind it; of a document that can't be parsed the reason alone says no more than that.
+    #[serde(borrow)]
+    pub caused_by: Option<Cause<'a>>,
+}
+
+/// What an error comes from.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub struct Cause<'a> {
+    #[serde(borrow, default)]
+    /// For people; may quote the document.
+    pub reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]

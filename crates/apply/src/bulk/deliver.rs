@@ -24,6 +24,9 @@ pub(crate) trait Guard: Sync {
     /// # Errors
     /// The target does not answer (transient), or an index is not what it was (stop).
     fn check(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The table that an index belongs to, for messages.
+    fn table_of(&self, index: &str) -> Option<String>;
 }
 
 /// What became of a batch.
@@ -63,7 +66,7 @@ pub(crate) async fn deliver(
             continue;
         }
         let verdict = match target.bulk(rest.body.clone()).await {
-            Ok(answer) => read_answer(&rest, &answer, &mut ours, &mut delivered)?,
+            Ok(answer) => read_answer(guard, &rest, &answer, &mut ours, &mut delivered)?,
             Err(error) => Verdict::Unknown(error.to_string(), error.may_have_been_executed()),
         };
         match verdict {
@@ -124,6 +127,7 @@ impl Ours<'_> {
 }
 
 fn read_answer(
+    guard: &impl Guard,
     rest: &Rest,
     answer: &Answer,
     ours: &mut Ours<'_>,
@@ -158,7 +162,7 @@ fn read_answer(
                 }
                 again.push(at);
             }
-            definite => return Err(stop(&definite, op, &rest.body, item)),
+            definite => return Err(stop(guard, &definite, op, &rest.body, item)),
         }
     }
     if again.is_empty() {
@@ -181,9 +185,13 @@ fn whole_request(status: StatusCode, answer: &Answer) -> Result<Verdict, Error> 
     }
 }
 
-fn stop(outcome: &Outcome, op: &Op, body: &Bytes, item: &Item<'_>) -> Error {
+fn stop(guard: &impl Guard, outcome: &Outcome, op: &Op, body: &Bytes, item: &Item<'_>) -> Error {
     let document = format!("document {}", String::from_utf8_lossy(op.id(body)));
     let index = op.index_name(body);
+    let index = match guard.table_of(&index) {
+        Some(table) => format!("{table} (index {index})"),
+        None => index.into_owned(),
+    };
     let at = op.version.commit();
     let said = item_text(item);
     match outcome {
@@ -222,7 +230,12 @@ fn stop(outcome: &Outcome, op: &Op, body: &Bytes, item: &Item<'_>) -> Error {
 
 fn item_text(item: &Item<'_>) -> String {
     match &item.error {
-        Some(error) => format!("{} {}: {}", item.status, error.kind, shorten(&error.reason)),
+        Some(error) => {
+            let reason = shorten(&error.reason);
+            let cause = error.caused_by.as_ref().and_then(|cause| cause.reason.as_deref());
+            let cause = cause.map(|cause| format!(" ({})", shorten(cause))).unwrap_or_default();
+            format!("{} {}: {reason}{cause}", item.status, error.kind)
+        }
         None => item.status.to_string(),
     }
 }

@@ -18,6 +18,10 @@ impl Guard for Checks {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
+
+    fn table_of(&self, index: &str) -> Option<String> {
+        (index == "p-g1").then(|| "public.p".to_owned())
+    }
 }
 
 fn version(commit: u64) -> Version {
@@ -104,7 +108,7 @@ async fn a_foreign_version_stops() {
     let (result, _) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
     let error = result.unwrap_err();
     assert_eq!(error.kind(), Kind::Stop);
-    assert!(error.to_string().contains("p-g1: document \"a\" is at version"), "{error}");
+    assert!(error.to_string().contains("(index p-g1): document \"a\" is at version"), "{error}");
 }
 
 #[tokio::test]
@@ -166,4 +170,19 @@ async fn two_rows_of_a_copy_with_one_id_stop() {
     let stub = Stub::start(vec![outcomes(&[(201, ""), (409, &conflict(version(800)))])]).await;
     let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Copy)).await;
     assert!(result.unwrap_err().to_string().contains("two rows have the same id"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_table_document_and_cause() {
+    let answer = r#"{"errors":true,"items":[{"index":{"status":400,"error":{
+        "type":"mapper_parsing_exception","reason":"failed to parse","caused_by":{"type":"t","reason":"too long"}}}}]}"#;
+    let stub = Stub::start(vec![Reply::Answer(200, answer.to_owned())]).await;
+    let (result, _) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), Kind::Stop);
+    assert_eq!(
+        error.to_string(),
+        "public.p (index p-g1): the target refuses document \"a\" of the commit at 0/320: \
+         400 mapper_parsing_exception: failed to parse (too long)"
+    );
 }

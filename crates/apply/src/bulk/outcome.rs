@@ -93,8 +93,11 @@ mod tests {
     }
 
     fn item(status: u16, error: Option<(&'static str, String)>) -> Item<'static> {
-        let error =
-            error.map(|(kind, reason)| ItemError { kind: kind.into(), reason: reason.into() });
+        let error = error.map(|(kind, reason)| ItemError {
+            kind: kind.into(),
+            reason: reason.into(),
+            caused_by: None,
+        });
         Item { status, result: None, error }
     }
 

@@ -150,7 +150,7 @@ impl Target {
     /// Sends a [bulk](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk) body as it is and
     /// gives back the whole answer, of any status.
     pub(crate) async fn bulk(&self, body: Bytes) -> Result<Answer, SendError> {
-        const PATH: &str = "/_bulk?filter_path=errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason&refresh=false";
+        const PATH: &str = "/_bulk?filter_path=errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason&refresh=false";
         self.client.send(Method::POST, PATH, NDJSON, body).await
     }
 

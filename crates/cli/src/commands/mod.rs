@@ -6,6 +6,8 @@ mod status;
 mod teardown;
 mod wait;
 
+pub(crate) use setup::parse_name;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 

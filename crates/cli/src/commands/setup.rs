@@ -118,10 +118,14 @@ async fn checked(source: &Source, tables: &[String]) -> Result<Vec<TableName>, F
 }
 
 /// `schema.name`, each part quoted or as it is in the catalog; a name alone is in `public`.
-fn parse_name(text: &str) -> TableName {
+pub(crate) fn parse_name(text: &str) -> TableName {
     let (first, rest) = part(text);
     match rest.strip_prefix('.') {
-        Some(rest) => TableName::new(first, part(rest).0),
+        Some(rest) => match part(rest) {
+            (name, "") => TableName::new(first, name),
+            // A dot without quotes: as the catalog has it.
+            _ => TableName::new(first, rest),
+        },
         None => TableName::new("public", first),
     }
 }
@@ -222,6 +226,8 @@ mod tests {
         assert_eq!(name("geo.Place"), pair("geo", "Place"));
         assert_eq!(name(r#""My.Geo"."a""b""#), pair("My.Geo", "a\"b"));
         assert_eq!(name(r#"geo."x.y""#), pair("geo", "x.y"));
+        assert_eq!(name("geo.x.y"), pair("geo", "x.y"));
+        assert_eq!(name(r#"public."select""#), pair("public", "select"));
     }
 
     #[test]

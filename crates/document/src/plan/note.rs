@@ -27,7 +27,10 @@ impl std::fmt::Display for Note {
 impl Plan {
     /// What the columns lose, in their order; nothing for most of them.
     pub fn notes(&self) -> Vec<Note> {
-        self.note_each(|field| losses(&field.ty))
+        self.note_each(|field| {
+            let is_money = matches!(field.type_name.as_str(), "money" | "money[]");
+            losses(&field.ty).into_iter().chain(is_money.then_some(MONEY)).collect()
+        })
     }
 
     /// The columns whose large values an update does not send when it leaves them alone. Such an update can't be made a
@@ -49,6 +52,9 @@ impl Plan {
         notes.collect()
     }
 }
+
+const MONEY: &str = "printed with lc_monetary = C, that is with two digits behind the point: where the database's own \
+                     locale has another number of them, amounts look shifted";
 
 fn losses(ty: &PgType) -> Vec<&'static str> {
     match ty {
@@ -145,6 +151,16 @@ mod tests {
             "price (numeric): search, sort and aggregations see it as a double, exact to 15 digits; _source keeps \
              every digit"
         );
+    }
+
+    #[test]
+    fn money_is_in_the_locale_of_nobody() {
+        for (type_name, notes) in [("money", 2), ("point", 1)] {
+            let mut table = table(&[("id", PgType::Int8), ("v", PgType::Other)]);
+            table.columns[1].type_name = type_name.to_owned();
+            let told = Plan::new(&table, &IndexSpec::default()).unwrap().notes();
+            assert_eq!(told.len(), notes, "{told:?}");
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! From a byte stream to a session: the startup message, the password exchange, the session's settings.
 //!
-//! [The exchange](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP). What a session
-//! prints must not depend on what an administrator set for a role or a database, or a user in `options`: the same
-//! value has the same text in the first copy, in the stream and in a re-read row. So the settings are sent as startup
-//! parameters, which win over all of those, and those that the server reports back are compared.
+//! [The exchange](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP). The settings that
+//! a session must have are in [`pins`]; they are sent as startup parameters.
 
+pub(crate) mod pins;
 mod scram;
 #[cfg(test)]
 mod tests;
@@ -30,26 +29,6 @@ pub enum Mode {
     /// Replication commands on one database, and SQL besides (`replication=database`).
     Replication,
 }
-
-/// Settings of every session: name, value sent, and how a report of it must begin if the server reports it.
-const PINNED: [(&str, &str, Option<&str>); 11] = [
-    ("client_encoding", "UTF8", Some("UTF8")),
-    ("DateStyle", "ISO,YMD", Some("ISO")),
-    ("IntervalStyle", "postgres", Some("postgres")),
-    ("TimeZone", "UTC", Some("UTC")),
-    // The shortest text that reads back as the same number; 1 to 3 are the same since Postgres 12.
-    ("extra_float_digits", "3", None),
-    ("bytea_output", "hex", None),
-    // '…' has no escapes: what this crate quotes stays quoted.
-    ("standard_conforming_strings", "on", Some("on")),
-    // Names that are printed (regclass and its kin) come with their schema, names that are used need it.
-    ("search_path", "", None),
-    // An error where row-level security would silently leave rows out.
-    ("row_security", "off", None),
-    // A copy may take as long as it takes, and a transaction that exported a snapshot may wait for it.
-    ("statement_timeout", "0", None),
-    ("idle_in_transaction_session_timeout", "0", None),
-];
 
 /// What the server told at login.
 #[derive(Default)]
@@ -81,7 +60,7 @@ pub(crate) async fn login(
     wire.flush().await?;
     login.authenticate(wire).await?;
     let session = login.read_session(wire).await?;
-    check_pins(&session)?;
+    pins::check_reported(&session.parameters)?;
     wire.allow_large_messages();
     Ok(session)
 }
@@ -104,7 +83,9 @@ impl Login<'_> {
             parameters.push(("replication", "database"));
         }
         parameters.extend(info.options.as_deref().map(|options| ("options", options)));
-        parameters.extend(PINNED.iter().map(|&(name, value, _)| (name, value)));
+        for (name, value) in pins::startup() {
+            parameters.push((name, value));
+        }
         frontend::startup_message(parameters, wire.output()).map_err(|_| {
             Error::settings("user, database, application_name or options contain a NUL byte")
         })
@@ -229,17 +210,6 @@ impl Login<'_> {
             }
         })
     }
-}
-
-fn check_pins(session: &Session) -> Result<()> {
-    for (name, want, report) in PINNED {
-        if let (Some(start), Some(got)) = (report, session.parameters.get(name))
-            && !got.starts_with(start)
-        {
-            return Err(Error::Session { name, want, got: got.clone() });
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn unexpected(wire: &Wire, place: &str) -> Error {

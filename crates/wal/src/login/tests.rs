@@ -66,7 +66,11 @@ async fn the_startup_message_pins_the_session() {
         assert_eq!(get("TimeZone"), Some("UTC"));
         assert_eq!(get("client_encoding"), Some("UTF8"));
         assert_eq!(get("search_path"), Some(""));
+        assert_eq!(get("lc_monetary"), Some("C"));
+        assert_eq!(get("quote_all_identifiers"), Some("off"));
+        assert_eq!(get("transaction_timeout"), None, "Postgres 16 would refuse the login");
         server.welcome(&[("server_version", "15.18 (Debian)"), ("DateStyle", "ISO, YMD")]).await;
+        server.settings(&[]).await;
     };
     let settings = "options='-c TimeZone=Asia/Tokyo'";
     let connection = against(settings, Mode::Replication, script).await.unwrap();
@@ -88,6 +92,92 @@ async fn a_session_that_is_not_as_asked_for() {
         assert!(matches!(&error, Error::Session { got, .. } if got == value), "{error}");
         assert_eq!(error.kind(), Kind::Config);
     }
+}
+
+#[tokio::test]
+async fn a_setting_that_a_pooler_kept_to_itself() {
+    for (name, value) in [
+        ("extra_float_digits", "0"),
+        ("bytea_output", "escape"),
+        ("lc_monetary", "ja_JP.UTF-8"),
+        ("search_path", "\"$user\", public"),
+        ("statement_timeout", "30s"),
+        ("client_encoding", "LATIN1"),
+    ] {
+        let error = refused("", |mut server| async move {
+            server.startup().await;
+            server.welcome(&[("server_version", "14.2")]).await;
+            server.settings(&[(name, value)]).await;
+        });
+        let error = error.await;
+        assert_eq!(error.kind(), Kind::Config);
+        let text = error.to_string();
+        for part in [name, &format!("{value:?}"), "asked for", "pooler"] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn settings_are_asked_for_by_version() {
+    for (version, newer) in [("14.2", false), ("16.9", false), ("17.0", true), ("18beta1", true)] {
+        let script = |mut server: Server<TcpStream>| async move {
+            server.startup().await;
+            server.welcome(&[("server_version", version)]).await;
+            let question = server.settings(&[]).await;
+            assert!(question.contains("pg_catalog.current_setting('idle_session_timeout')"));
+            let set = "pg_catalog.set_config('transaction_timeout', '0', false)";
+            assert_eq!(question.contains(set), newer, "{version}");
+        };
+        assert!(against("", Mode::Ordinary, script).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_an_encoding_sends_what_it_has() {
+    for encoding in ["SQL_ASCII", "UTF8"] {
+        let script = |mut server: Server<TcpStream>| async move {
+            assert!(server.startup().await.contains(&("client_encoding".into(), "UTF8".into())));
+            server.welcome(&[("client_encoding", "UTF8"), ("server_encoding", encoding)]).await;
+            let question = server.settings(&[("client_encoding", encoding)]).await;
+            let raw = "pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)";
+            assert_eq!(question.contains(raw), encoding == "SQL_ASCII");
+        };
+        assert!(against("", Mode::Replication, script).await.is_ok());
+        let (listener, info) = listen("").await;
+        let server = async {
+            let mut server = accept(listener).await;
+            server.startup().await;
+            server.welcome(&[("server_encoding", encoding)]).await;
+            assert!(!server.settings(&[]).await.contains("SQL_ASCII"));
+            server
+        };
+        let (client, _server) = tokio::join!(crate::sql::connect(&info), server);
+        assert!(client.is_ok(), "tokio-postgres is for UTF-8");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_about_the_settings_is_no_login() {
+    let error = refused("", |mut server| async move {
+        server.startup().await;
+        server.welcome(&[]).await;
+        server.read().await;
+        let mut answer = frame(b'C', b"SELECT 0\0");
+        answer.extend(frame(b'Z', b"I"));
+        server.send(&answer).await;
+    });
+    let error = error.await;
+    assert!(matches!(error, Error::Protocol { .. }), "{error}");
+    let error = refused("", |mut server| async move {
+        server.startup().await;
+        server.welcome(&[]).await;
+        server.read().await;
+        let mut answer = error_response("42704", "unrecognized configuration parameter");
+        answer.extend(frame(b'Z', b"I"));
+        server.send(&answer).await;
+    });
+    assert_eq!(error.await.kind(), Kind::Config);
 }
 
 #[tokio::test]
@@ -228,6 +318,7 @@ async fn the_next_host_is_tried_when_one_is_not_ready_but_not_when_it_refuses() 
                 let mut server = accept(second).await;
                 server.startup().await;
                 server.welcome(&[]).await;
+                server.settings(&[]).await;
             }
         };
         let (connection, ()) = tokio::join!(Connection::connect(&info, Mode::Ordinary), server);
