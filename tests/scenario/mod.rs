@@ -25,6 +25,7 @@ scenarios!(
     bad_target,
     changes,
     complete,
+    generator,
     idle,
     keys,
     kill,

@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod connector;
+pub mod generator;
 pub mod oracle;
 pub mod postgres;
 pub mod sampler;
