@@ -48,7 +48,6 @@ fn does_everything() {
         }
     }
     assert_eq!(missing(&generator), [""; 0]);
-    println!("{:?}", generator.counts());
     let mut sql = database.session();
     let (mut tables, mut rows) = (0, 0);
     for table in generator.tables() {
@@ -84,9 +83,10 @@ fn the_log_tells_all_rows() {
     let mut sql = database.session();
     let make = "SELECT FROM pg_create_logical_replication_slot('told', 'pgoutput')";
     sql.execute(make, &[]).unwrap();
-    let mut replay = Replay::default();
+    let (mut replay, mut streamed) = (Replay::default(), 0);
     for _ in 0..4 {
         generator.run(250);
+        streamed += in_stream(&mut sql);
         let read = "SELECT data FROM pg_logical_slot_get_binary_changes('told', NULL, NULL, \
                     'proto_version', '1', 'publication_names', 'told')";
         for row in sql.query(read, &[]).unwrap() {
@@ -99,6 +99,15 @@ fn the_log_tells_all_rows() {
         assert!(rows > 0);
     }
     assert!(replay.filled > 0, "no UPDATE left out a large value");
+    assert!(streamed > 0, "no transaction was large enough to be streamed");
+}
+
+/// How often the server would begin to stream a transaction before its end.
+fn in_stream(sql: &mut Client) -> i64 {
+    let read = "SELECT count(*) FROM pg_logical_slot_peek_binary_changes('told', NULL, NULL, \
+                'proto_version', '2', 'publication_names', 'told', 'streaming', 'on') \
+                WHERE get_byte(data, 0) = ascii('S')";
+    sql.query_one(read, &[]).unwrap().get(0)
 }
 
 /// The number of rows.

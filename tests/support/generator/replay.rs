@@ -88,7 +88,9 @@ impl Replay {
                 }
                 (Value::Unchanged, _) => {
                     self.filled += 1;
-                    before.as_ref().unwrap()[name].clone()
+                    let known = before.as_ref().and_then(|row| row.get(name));
+                    let lost = || panic!("{:?}: nobody knows {name:?}", relation.name);
+                    known.unwrap_or_else(lost).clone()
                 }
             };
             fields.insert(name.clone(), value);
