@@ -2,6 +2,8 @@
 
 pub mod case;
 pub mod connector;
+pub mod generator;
+pub mod log;
 pub mod oracle;
 pub mod postgres;
 pub mod sampler;
