@@ -36,7 +36,8 @@ pub fn read(database: &Database, slot: &str, options: &[(&str, &str)], until: Ls
             }
         }
         stop.cancel();
-        pump.await.unwrap().unwrap();
+        let ended = pump.await.unwrap();
+        ended.unwrap_or_else(|error| panic!("{slot} with {options:?}: {error}"));
         told
     })
 }

@@ -16,6 +16,7 @@ mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::feed::Plugin;
 use apply::{Applier, ApplierConfig, Store, Target};
 use change::Lsn;
 use tokio_util::sync::CancellationToken;
@@ -115,6 +116,12 @@ async fn prepare(
         slot = %config.source.slot,
         "connected"
     );
+    if config.plugin()? == Plugin::TestDecoding && source.version >= 180_000 {
+        warn!(
+            "Postgres 18 can end in a segmentation fault within test_decoding, when a transaction that was rolled back is \
+             larger than logical_decoding_work_mem: raise that, or use source.plugin: pgoutput"
+        );
+    }
     let tables = source.tables(&config).await?;
     let planned = planned::plan(&config, tables, target.info())?;
     source.check_ids(&planned).await?;
