@@ -1,0 +1,10 @@
+//! See [`fuzz::target::pgoutput_message`].
+#![no_main]
+#![allow(unsafe_code, reason = "the macro defines the functions that libFuzzer calls")]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz::target::pgoutput_message::TARGET.run(data);
+});
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    fuzz::libfuzzer::mutate(&fuzz::target::pgoutput_message::TARGET, data, size, max_size, seed)
+});
