@@ -138,6 +138,7 @@ pub fn plan() -> Plan {
         ty,
         type_name: type_name.into(),
         bare_type_name: type_name.into(),
+        number: 0,
         type_oid,
         type_modifier: -1,
         not_null: true,

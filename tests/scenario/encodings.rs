@@ -83,6 +83,9 @@ fn invalid_keys_stop_the_stream() {
 
 fn latin1_is_converted() {
     let mut case = Case::shared_with("latin1", LATIN1);
+    case.read_by("test_decoding");
+    case.command(&["run", "--setup"]).expect(2, &["LATIN1", "test_decoding", "pgoutput"]);
+    case.read_by("pgoutput");
     case.follow_as("\"größe\".\"straße\"", "latin1-strasse");
     case.execute("CREATE SCHEMA \"größe\"; CREATE TYPE \"größe\".mood AS ENUM ('süß', 'ÿ')");
     case.execute(

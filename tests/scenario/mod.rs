@@ -34,6 +34,7 @@ scenarios!(
     memory,
     names,
     oracle,
+    partitions,
     recipes,
     refused,
     rollback,

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::Scenario;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, wait_for};
 use crate::support::case::Case;
 use crate::support::connector::Connector;
 
@@ -18,6 +18,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("while_nobody_was_looking", while_nobody_was_looking),
     Scenario::new("another_table_of_the_name", another_table_of_the_name),
     Scenario::new("seen_in_text", seen_in_text),
+    Scenario::new("changed_and_changed_back", changed_and_changed_back),
+    Scenario::new("made_anew_in_the_same_words", made_anew_in_the_same_words),
+    Scenario::new("killed_within_a_widening", killed_within_a_widening),
+    Scenario::new("seen_in_the_catalog_alone", seen_in_the_catalog_alone),
 ];
 
 /// A table of two rows, followed and streaming.
@@ -186,6 +190,7 @@ fn another_table_of_the_name() {
     build_anew(&mut case);
     // Renamed, it stays what it was.
     let mut connector = case.run();
+    wait_for("the stream", PATIENCE, || connector.log().contains("streaming from").then_some(()));
     case.execute("ALTER TABLE item RENAME TO renamed");
     case.execute("INSERT INTO renamed VALUES (2, 'two', 2, 'y')");
     case.settle();
@@ -217,4 +222,79 @@ fn seen_in_text() {
     case.execute("ALTER TABLE item RENAME TO renamed");
     case.config["indexes"][0]["table"] = json!("public.renamed");
     case.command(&["run"]).expect(3, &["public.renamed needs a resync", "it was public.item"]);
+}
+
+fn changed_and_changed_back() {
+    let (mut case, connector) = streaming("ddl_back", "pgoutput");
+    case.execute("ALTER TABLE item ALTER name TYPE varchar(20)");
+    case.execute("INSERT INTO item (id, name) VALUES (3, 'wide')");
+    case.settle();
+    case.execute("ALTER TABLE item ALTER name TYPE varchar(10) USING upper(name)");
+    case.execute("INSERT INTO item (id, name) VALUES (4, 'back')");
+    expect_resync(&mut case, connector, &["modifier of column \"name\""]);
+    build_anew(&mut case);
+}
+
+fn made_anew_in_the_same_words() {
+    let (mut case, connector) = streaming("ddl_same", "pgoutput");
+    case.execute("ALTER TABLE item DROP COLUMN name, ADD COLUMN name varchar(10) DEFAULT 'new'");
+    case.execute("INSERT INTO item (id) VALUES (3)");
+    expect_resync(&mut case, connector, &["\"name\" was dropped and made anew"]);
+    build_anew(&mut case);
+    // The last column stands where it stood; the catalog tells.
+    let connector = case.run();
+    case.execute("ALTER TABLE item DROP COLUMN name");
+    case.execute("ALTER TABLE item ADD COLUMN name varchar(10) DEFAULT 'newer'");
+    case.execute("INSERT INTO item (id) VALUES (4)");
+    case.settle();
+    connector.stop();
+    case.command(&["run"]).expect(3, &["\"name\" was dropped and made anew"]);
+}
+
+/// A change that documents survive belongs to its transaction: what was not applied has not changed the table.
+fn killed_within_a_widening() {
+    let (mut case, mut connector) = streaming("ddl_killed", "pgoutput");
+    case.config["pipeline"] = json!({"batch_rows": 50});
+    connector.stop();
+    connector = case.run();
+    case.execute(
+        "BEGIN; INSERT INTO item (id, name) VALUES (10, 'before'); ALTER TABLE item ALTER name TYPE varchar(50); \
+         INSERT INTO item (id, name) SELECT n, 'row ' || n FROM generate_series(11, 60000) n; COMMIT",
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    connector.kill();
+    let connector = case.run_busy();
+    case.check();
+    connector.stop();
+}
+
+fn seen_in_the_catalog_alone() {
+    for (at, (change, words)) in [
+        ("ALTER TABLE item ALTER price TYPE numeric(12, 1)", "modifier of column \"price\""),
+        (
+            "ALTER TABLE item DROP CONSTRAINT item_pkey; ALTER TABLE item ADD COLUMN other int NOT NULL DEFAULT 1; \
+             ALTER TABLE item DROP COLUMN other; DELETE FROM item WHERE id > 1; ALTER TABLE item ALTER price SET NOT NULL; \
+             ALTER TABLE item ADD PRIMARY KEY (price)",
+            "the replica identity does not hold column \"id\"",
+        ),
+        ("ALTER TABLE item REPLICA IDENTITY FULL", "replica identity changed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut case, connector) = streaming(&format!("ddl_catalog{at}"), "test_decoding");
+        connector.stop();
+        case.config["source"]["catalog_interval"] = "500ms".into();
+        let connector = case.run();
+        wait_for("the stream", PATIENCE, || connector.log().contains("streaming from").then_some(()));
+        case.execute(change);
+        expect_resync(&mut case, connector, &["public.item", words]);
+    }
+    // Renamed and back within one transaction, with a row in between.
+    let (mut case, connector) = streaming("ddl_there_and_back", "test_decoding");
+    case.execute(
+        "BEGIN; ALTER TABLE item RENAME TO other; INSERT INTO other VALUES (7, 'seven', 7, 'z'); \
+         ALTER TABLE other RENAME TO item; COMMIT",
+    );
+    expect_resync(&mut case, connector, &["it may have been public.other for a time"]);
 }

@@ -58,6 +58,9 @@ pub struct IndexState {
 pub struct ColumnState {
     /// Its name.
     pub name: String,
+    /// `pg_attribute.attnum`.
+    #[serde(default)]
+    pub number: i16,
     /// The OID of its type.
     pub type_oid: u32,
     /// Its type modifier, -1 for none.

@@ -71,6 +71,8 @@ pub struct Table {
 pub struct Column {
     /// `pg_attribute.attname`.
     pub name: String,
+    /// `pg_attribute.attnum`, which no other column of the table ever has again; 0 where it does not matter.
+    pub number: i16,
     /// What it holds.
     pub ty: PgType,
     /// The type as SQL writes it (`format_type`), for people.

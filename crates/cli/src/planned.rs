@@ -30,6 +30,7 @@ impl Planned {
 pub(crate) fn columns_of(shape: &Shape) -> Vec<ColumnState> {
     let column = |column: &ColumnShape| ColumnState {
         name: column.name.clone(),
+        number: column.number,
         type_oid: column.type_oid,
         type_modifier: column.modifier,
     };
@@ -40,6 +41,7 @@ pub(crate) fn columns_of(shape: &Shape) -> Vec<ColumnState> {
 pub(crate) fn shape_of(columns: &[ColumnState]) -> Shape {
     let column = |column: &ColumnState| ColumnShape {
         name: column.name.clone(),
+        number: column.number,
         type_oid: column.type_oid,
         modifier: column.type_modifier,
     };

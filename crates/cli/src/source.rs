@@ -1,5 +1,6 @@
 //! The database as it is: what kind of server, which publication, which slot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use change::Lsn;
@@ -18,7 +19,7 @@ const OLDEST: u32 = 140_000;
 /// A session for ordinary SQL.
 pub(crate) struct Source {
     pub(crate) info: ConnInfo,
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
     /// `server_version_num`.
     pub(crate) version: u32,
 }
@@ -42,7 +43,7 @@ impl Source {
     /// Opens the session and checks that the server can be used.
     pub(crate) async fn connect(config: &Config) -> Result<Self, Failure> {
         let info = config.conn_info()?;
-        let client = open(&info).await?;
+        let client = Arc::new(open(&info).await?);
         let row = client
             .query_one(
                 "SELECT pg_catalog.current_setting('server_version_num')::int, \
@@ -78,7 +79,7 @@ impl Source {
     /// Opens the session again if it has ended.
     pub(crate) async fn revive(&mut self) -> Result<(), Failure> {
         if self.client.is_closed() {
-            self.client = open(&self.info).await?;
+            self.client = Arc::new(open(&self.info).await?);
         }
         Ok(())
     }
@@ -161,6 +162,26 @@ impl Source {
                 wal::identifier(&self.info.user)
             ),
         ))
+    }
+
+    /// The plugin sends text in an encoding that we can read.
+    pub(crate) async fn encoding(&self, config: &Config) -> Result<(), Failure> {
+        if config.plugin()? == Plugin::PgOutput {
+            return Ok(());
+        }
+        const QUERY: &str = "SELECT pg_catalog.current_setting('server_encoding')";
+        let row = self.client.query_one(QUERY, &[]).await?;
+        match row.get::<_, &str>(0) {
+            "UTF8" | "SQL_ASCII" => Ok(()),
+            // The walsender converts what a plugin hands over value by value, as pgoutput does; not lines of text.
+            other => Err(Failure::config(
+                format!(
+                    "the database {} is in {other}, and test_decoding sends it as it is",
+                    self.info.dbname
+                ),
+                "use source.plugin: pgoutput, whose values the server converts",
+            )),
+        }
     }
 
     /// How long the server waits for a sign of life from us; zero for ever.

@@ -27,7 +27,8 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     pub(crate) fn error_at(&self, position: usize, fault: Fault) -> DecodeError {
-        DecodeError { tag: self.bytes.first().copied().unwrap_or(0), position, fault }
+        let tag = self.bytes.first().copied().unwrap_or(0);
+        DecodeError { tag, relation: None, position, fault }
     }
 
     #[inline]

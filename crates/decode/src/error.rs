@@ -1,14 +1,18 @@
 //! Why a message could not be understood, and where in it.
 
-use change::Lsn;
+use change::{Lsn, TableName};
 
 /// A message that could not be understood. Always definite: the same bytes come again after a reconnect, so whoever
 /// gets it stops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}, byte {position}: {fault}", message_name(*.tag))]
+#[error("{}, byte {position}: {fault}", message_name(*.tag, .relation.as_deref()))]
 pub struct DecodeError {
     /// The first byte of the message, which says what kind it is; 0 for an empty one.
     pub tag: u8,
+    /// The table that the message is about, where it is about a row and says so before the place of the error: of a row
+    /// in pgoutput one that has been described, in test_decoding the one that the line names. Boxed because errors are
+    /// rare and the results that could hold one are not.
+    pub relation: Option<Box<TableName>>,
     /// The offset from the beginning of the message, its first byte being 0.
     pub position: usize,
     /// What is wrong there.
@@ -56,10 +60,8 @@ pub enum Fault {
     #[error("a row of the unknown relation {0}")]
     UnknownRelation(u32),
     /// A row that does not fit its relation.
-    #[error("{got} columns, but relation {relation} has {want}")]
+    #[error("{got} columns, but the relation has {want}")]
     ColumnCount {
-        /// The table, `schema.name`.
-        relation: String,
         /// Columns that the relation message named.
         want: usize,
         /// Columns of the row.
@@ -100,7 +102,24 @@ pub enum Fault {
     },
 }
 
-fn message_name(tag: u8) -> String {
+impl DecodeError {
+    /// The same error, of a message about `relation`.
+    #[cold]
+    pub(crate) fn about(mut self, relation: Option<&TableName>) -> Self {
+        self.relation = relation.map(|name| Box::new(name.clone()));
+        self
+    }
+}
+
+fn message_name(tag: u8, relation: Option<&TableName>) -> String {
+    let name = name_of_kind(tag);
+    match relation {
+        Some(relation) => format!("{name} of {relation}"),
+        None => name,
+    }
+}
+
+fn name_of_kind(tag: u8) -> String {
     let name = match tag {
         b'B' => "Begin",
         b'C' => "Commit",

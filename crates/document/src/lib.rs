@@ -16,7 +16,7 @@
 //!
 //! let column = |name: &str, ty, type_name: &str| Column {
 //!     name: name.into(), ty, type_name: type_name.into(), bare_type_name: type_name.into(),
-//!     type_oid: 0, type_modifier: -1,
+//!     number: 0, type_oid: 0, type_modifier: -1,
 //!     not_null: true, in_identity: name == "id", toastable: false,
 //! };
 //! let table = Table {

@@ -28,7 +28,14 @@ pub enum Taken {
     /// A transaction that was held is due: call [`Feed::released`] until it says that there is no more.
     Released,
     /// Look this name up in the catalog, tell with [`Feed::learn`] what it is, and call [`Feed::again`].
-    Lookup(TableName),
+    Lookup {
+        /// The name.
+        name: TableName,
+        /// The index whose table this could be, by its columns.
+        could_be: Option<usize>,
+    },
+    /// A table was described that nobody knew of; it may be a new partition. Look into the catalog.
+    Described(TableName),
 }
 
 /// Reads one session.
@@ -97,6 +104,11 @@ impl<'a> Feed<'a> {
         self.tables.names.learn(name, known);
     }
 
+    /// Whether rows of that name were passed over as nobody's.
+    pub fn is_other(&self, name: &TableName) -> bool {
+        self.tables.names.is_other(name)
+    }
+
     /// Reads one message that the server says is at `lsn` (0/0 where it does not say).
     ///
     /// # Errors
@@ -120,7 +132,7 @@ impl<'a> Feed<'a> {
             Event::Release(release) => self.release(sink, lsn, &release),
             event => {
                 let taken = handle(tables, work, commit, event, sink)?;
-                if matches!(taken, Taken::Lookup(_)) {
+                if matches!(taken, Taken::Lookup { .. }) {
                     self.wait(message);
                 }
                 Ok(taken)
@@ -166,7 +178,7 @@ impl<'a> Feed<'a> {
         };
         let event = decoder.replay(message).map_err(malformed(*commit, *commit))?;
         let taken = handle(tables, work, commit, event, sink)?;
-        if matches!(taken, Taken::Lookup(_)) {
+        if matches!(taken, Taken::Lookup { .. }) {
             waiting.clear();
             waiting.extend_from_slice(message);
         }
@@ -215,16 +227,19 @@ fn handle<S: Sink>(
         Event::Commit(commit) => sink.commit(commit.end),
         Event::Relation(relation) => {
             let mut widened = None;
-            tables.find(relation, false, *commit, &mut widened)?;
+            let found = tables.find(relation, false, *commit, &mut widened)?;
             if let Some((at, shape)) = widened {
                 sink.shape(at, &shape);
+            }
+            if matches!(found, Found::New(_) | Found::Other) {
+                return Ok(Taken::Described(relation.name.clone()));
             }
         }
         Event::Truncate(truncate) => {
             return Ok(match tables.truncated(&truncate.tables, *commit)? {
                 Ok(emptied) if emptied.is_empty() => Taken::Done,
                 Ok(emptied) => Taken::Truncated(emptied),
-                Err(name) => Taken::Lookup(name),
+                Err(name) => Taken::Lookup { name, could_be: None },
             });
         }
         Event::Message(_) | Event::Nothing => {}
@@ -251,7 +266,13 @@ fn row<S: Sink>(
             sink.change();
             return Ok(Taken::Done);
         }
-        Found::Unknown => return Ok(Taken::Lookup(relation.name.clone())),
+        Found::New(oid) => {
+            return Err(FeedError::NewTable { table: relation.name.clone(), oid, commit });
+        }
+        Found::Unknown => {
+            let could_be = tables.could_be(relation);
+            return Ok(Taken::Lookup { name: relation.name.clone(), could_be });
+        }
     };
     if let Some((at, shape)) = widened {
         sink.shape(at, &shape);

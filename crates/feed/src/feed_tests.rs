@@ -84,6 +84,7 @@ fn table(oid: u32, name: &str) -> Table {
         ty,
         type_name: bare.into(),
         bare_type_name: bare.into(),
+        number: 0,
         type_oid,
         type_modifier,
         not_null: name == "id",
@@ -147,7 +148,7 @@ fn text(
         let commit = b"COMMIT 7 (at 2024-02-29 12:34:56+00)";
         assert_eq!(feed.take(&mut log, end, commit)?, Taken::Released);
         while let Some(mut taken) = feed.released(&mut log)? {
-            while let Taken::Lookup(name) = taken {
+            while let Taken::Lookup { name, .. } = taken {
                 log.lines.push(format!("what is {name}?"));
                 feed.learn(name.clone(), known(&name));
                 taken = feed.again(&mut log)?;

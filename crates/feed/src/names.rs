@@ -30,6 +30,10 @@ impl Names {
         self.known.insert(name, known);
     }
 
+    pub(crate) fn is_other(&self, name: &TableName) -> bool {
+        self.get(name) == Some(Known::Other)
+    }
+
     pub(crate) fn get(&self, name: &TableName) -> Option<Known> {
         self.known.get(name).copied()
     }

@@ -14,6 +14,8 @@ use document::Plan;
 pub struct ColumnShape {
     /// Its name.
     pub name: String,
+    /// `pg_attribute.attnum`: another one when it was dropped and made anew; 0 where it is not known.
+    pub number: i16,
     /// The OID of its type.
     pub type_oid: u32,
     /// Its type modifier, -1 for none.
@@ -48,6 +50,7 @@ impl Shape {
             columns
                 .map(|column| ColumnShape {
                     name: column.name.clone(),
+                    number: column.number,
                     type_oid: column.type_oid,
                     modifier: column.type_modifier,
                 })
@@ -61,6 +64,9 @@ impl Shape {
             let Some(now) = later.0.iter().find(|now| now.name == column.name) else {
                 return Some(format!("column {:?} is gone", column.name));
             };
+            if column.number != now.number && column.number != 0 && now.number != 0 {
+                return Some(format!("column {:?} was dropped and made anew", column.name));
+            }
             column.broken_by(now.type_oid, now.modifier)
         })
     }
@@ -90,7 +96,21 @@ impl Shape {
                 }
             }
         };
-        self.0.iter().map(later).collect::<Result<_, _>>().map(Shape)
+        let shape: Vec<ColumnShape> = self.0.iter().map(later).collect::<Result<_, _>>()?;
+        // Columns keep their order, so one that stands elsewhere now is another one of the same name. Partitions have orders of
+        // their own.
+        let place =
+            |column: &ColumnShape| relation.columns.iter().position(|now| now.name == column.name);
+        let moved = shape.windows(2).find(|pair| match pair {
+            [a, b] => place(a) > place(b),
+            _ => false,
+        });
+        match moved {
+            Some([column, _]) if relation.oid.is_some() => {
+                Err(format!("column {:?} was dropped and made anew", column.name))
+            }
+            _ => Ok(Shape(shape)),
+        }
     }
 }
 
@@ -137,7 +157,7 @@ mod tests {
     use super::*;
 
     fn shape(type_oid: u32, modifier: i32) -> Shape {
-        Shape(vec![ColumnShape { name: "a".into(), type_oid, modifier }])
+        Shape(vec![ColumnShape { name: "a".into(), number: 1, type_oid, modifier }])
     }
 
     fn numeric(precision: i32, scale: i32) -> i32 {
@@ -180,6 +200,11 @@ mod tests {
                 "{oid} {before} {after}"
             );
         }
+        let mut anew = shape(23, -1);
+        anew.0[0].number = 2;
+        assert!(shape(23, -1).broken_by(&anew).unwrap().contains("dropped and made anew"));
+        anew.0[0].number = 0;
+        assert_eq!(anew.broken_by(&shape(23, -1)), None);
         assert!(shape(23, -1).broken_by(&shape(20, -1)).unwrap().contains("(OID 23 to 20)"));
         assert_eq!(shape(23, -1).broken_by(&Shape::default()).unwrap(), "column \"a\" is gone");
     }

@@ -78,6 +78,65 @@ pub async fn published_tables(
     Ok(described.iter().map(|(row, columns)| table(row, columns, &types)).collect())
 }
 
+/// A partition, at whatever level, of the table `root`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The OID of the table that was asked for.
+    pub root: u32,
+    /// Its own.
+    pub oid: u32,
+    /// Its name.
+    pub name: TableName,
+    /// Its own replica identity, which is not that of its root.
+    pub identity: ReplicaIdentity,
+    /// The columns of that.
+    pub identity_columns: Vec<String>,
+}
+
+/// The partitions of `roots` that hold rows. Asks the tables of the catalog only, so it waits for no lock.
+///
+/// # Errors
+/// The query fails.
+pub async fn partitions(client: &Client, roots: &[u32]) -> Result<Vec<Part>> {
+    const QUERY: &str = "
+        WITH RECURSIVE tree(root, oid) AS (
+            SELECT oid, oid FROM unnest($1::oid[]) AS roots(oid)
+            UNION
+            SELECT tree.root, i.inhrelid FROM tree
+              JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p'
+              JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid)
+        SELECT tree.root, c.oid, n.nspname::text, c.relname::text, c.relreplident,
+               ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i
+                       JOIN pg_catalog.pg_attribute a
+                         ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+                      WHERE i.indrelid = c.oid AND i.indimmediate
+                        AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
+                            ELSE false END)
+          FROM tree
+          JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relkind = 'r' AND tree.oid <> tree.root
+          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+    let failed = |source| Error::Sql { doing: "reading the partitions", source };
+    let rows = client.query(QUERY, &[&roots]).await.map_err(failed)?;
+    let part = |row: &Row| Part {
+        root: row.get(0),
+        oid: row.get(1),
+        name: TableName::new(row.get::<_, String>(2), row.get::<_, String>(3)),
+        identity: identity(row.get(4)),
+        identity_columns: row.get(5),
+    };
+    Ok(rows.iter().map(part).collect())
+}
+
+/// `pg_class.relreplident`.
+pub fn identity(letter: i8) -> ReplicaIdentity {
+    match letter.to_be_bytes() {
+        [b'f'] => ReplicaIdentity::Full,
+        [b'i'] => ReplicaIdentity::Index,
+        [b'n'] => ReplicaIdentity::Nothing,
+        _ => ReplicaIdentity::Default,
+    }
+}
+
 /// The columns of a table that can be published, with their places in the primary key and the replica identity. A
 /// deferrable primary key is none: the server does not use it to identify rows either.
 const COLUMNS: &str = "
@@ -92,18 +151,14 @@ const COLUMNS: &str = "
              WHERE i.indrelid = a.attrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND i.indimmediate
                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
                    ELSE false END) AS in_identity,
-           pg_catalog.format_type(a.atttypid, NULL)
+           pg_catalog.format_type(a.atttypid, NULL),
+           a.attnum
       FROM pg_catalog.pg_attribute a
      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum";
 
 fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
-    let identity = match row.get::<_, i8>(3).to_be_bytes() {
-        [b'f'] => ReplicaIdentity::Full,
-        [b'i'] => ReplicaIdentity::Index,
-        [b'n'] => ReplicaIdentity::Nothing,
-        _ => ReplicaIdentity::Default,
-    };
+    let identity = identity(row.get(3));
     let list: Option<Vec<String>> = row.get(4);
     let published = |column: &&Row| match &list {
         Some(list) => list.contains(&column.get(0)),
@@ -129,6 +184,7 @@ fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
                 not_null: column.get(4),
                 in_identity: identity == ReplicaIdentity::Full || column.get(8),
                 bare_type_name: column.get(9),
+                number: column.get(10),
                 toastable: column.get(6),
             })
             .collect(),

@@ -79,6 +79,7 @@ mod tests {
             ty: PgType::Int4,
             type_name: "integer".into(),
             bare_type_name: "integer".into(),
+            number: 0,
             type_oid: 23,
             type_modifier: -1,
             not_null: true,

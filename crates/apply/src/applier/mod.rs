@@ -105,6 +105,15 @@ pub struct Applier {
     checked_at: Instant,
     delivered: Delivered,
     applied_rows: u64,
+    changed_columns: Vec<ChangedColumns>,
+}
+
+/// Columns that changed in a transaction which is not durable yet.
+struct ChangedColumns {
+    /// Where its commit record ends; None while it is open.
+    end: Option<Lsn>,
+    at: usize,
+    columns: Vec<ColumnState>,
 }
 
 impl Applier {
@@ -146,6 +155,7 @@ impl Applier {
             checked_at: Instant::now(),
             delivered: Delivered::default(),
             applied_rows: 0,
+            changed_columns: Vec::new(),
         }
     }
 
@@ -156,6 +166,7 @@ impl Applier {
         self.replay_end = self.replay_end.max(session.replay_end);
         self.batch.clear();
         self.open = None;
+        self.changed_columns.clear();
         self.dry = false;
         // The part of a transaction that was sent stays hidden until the whole of it has been sent again. What an
         // earlier process wrote may never have been refreshed.
@@ -253,23 +264,38 @@ impl Applier {
         });
     }
 
-    /// The columns of each managed index, as they were at the last change that went into it.
+    /// The columns of each managed index, as they were at [`Applier::durable`].
     pub fn all_columns(&self) -> Vec<Vec<ColumnState>> {
         self.indices.with(|list| list.iter().map(|managed| managed.state.columns.clone()).collect())
     }
 
-    /// The columns of the managed index `at` from now on, whose documents are as before.
+    /// The columns of the managed index `at` from this transaction on, whose documents are as before. They become part of
+    /// the state with the transaction.
     pub fn columns(&mut self, at: usize, columns: Vec<ColumnState>) {
-        self.indices.with(|list| {
-            if let Some(managed) = list.get_mut(at) {
-                managed.state.columns = columns;
-            }
-        });
+        self.changed_columns.push(ChangedColumns { end: None, at, columns });
+    }
+
+    /// Makes those columns part of the state that are of durable transactions by now.
+    fn adopt_columns(&mut self) {
+        let durable = self.durable;
+        let adopted = self
+            .changed_columns
+            .extract_if(.., |changed| changed.end.is_some_and(|end| end <= durable));
+        for changed in adopted {
+            self.indices.with(|list| {
+                if let Some(managed) = list.get_mut(changed.at) {
+                    managed.state.columns = changed.columns;
+                }
+            });
+        }
     }
 
     /// The transaction is complete; its commit record ends at `end`.
     pub fn commit(&mut self, end: Lsn) {
         self.open = None;
+        for changed in self.changed_columns.iter_mut().filter(|changed| changed.end.is_none()) {
+            changed.end = Some(end);
+        }
         self.batch.commit(end);
         self.settle();
     }
@@ -292,6 +318,7 @@ impl Applier {
                 self.at_commit = true;
             }
         }
+        self.adopt_columns();
         if self.at_commit && self.showing.is_none() && self.past_replay() && !self.unseen() {
             self.visible = self.durable;
         }

@@ -161,3 +161,25 @@ async fn a_keepalive_counts_only_when_nothing_is_on_its_way() {
     applier.idle(Lsn::new(950));
     assert_eq!((applier.durable(), applier.visible()), (Lsn::new(950), Lsn::new(950)));
 }
+
+#[tokio::test]
+async fn changed_columns_are_kept_with_the_transaction_that_changed_them() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, ROOMY, 100).await;
+    let wide = vec![ColumnState { name: "a".into(), number: 1, type_oid: 1043, type_modifier: 24 }];
+    begin(&mut applier, 800);
+    change(&mut applier, "a");
+    applier.columns(0, wide.clone());
+    assert_eq!(applier.current_state().indexes[0].columns, [], "the transaction is open");
+    applier.commit(Lsn::new(848));
+    assert_eq!(applier.current_state().indexes[0].columns, [], "it is not durable");
+    applier.drain().await.unwrap();
+    assert_eq!(applier.all_columns(), std::slice::from_ref(&wide));
+    // One that is left in the middle changes nothing.
+    begin(&mut applier, 900);
+    applier.columns(0, Vec::new());
+    applier.begin_session(Session { replay_end: Lsn::new(848) });
+    transaction(&mut applier, 900, "b");
+    applier.drain().await.unwrap();
+    assert_eq!(applier.all_columns(), [wide]);
+}

@@ -30,6 +30,7 @@ pub(super) async fn ensure(config: &Config) -> Result<(), Failure> {
     let source = Source::connect(config).await?;
     // The right to replicate is asked for before anything is made.
     source.identify().await?;
+    source.encoding(config).await?;
     let name = &config.source.publication;
     let slot = source.slot(&config.source.slot).await?;
     if snapshot::catalog::publication(&source.client, name).await?.is_none() {

@@ -39,6 +39,9 @@ pub(super) async fn perform(
                 "start `wal2es run` first",
             )
         })?;
+        if let Some(reason) = &state.needs_resync {
+            return Err(Failure::stop(reason.clone(), crate::run::ANEW));
+        }
         let reached = state.visible_lsn;
         if reached >= goal {
             let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

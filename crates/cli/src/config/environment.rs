@@ -31,6 +31,10 @@ pub(super) fn overlay(
         source.spill_memory =
             units::parse_size(&value).map_err(|why| bad("WAL2ES_SOURCE_SPILL_MEMORY", why))?;
     }
+    if let Some(value) = env("WAL2ES_SOURCE_CATALOG_INTERVAL") {
+        source.catalog_interval = units::parse_duration(&value)
+            .map_err(|why| bad("WAL2ES_SOURCE_CATALOG_INTERVAL", why))?;
+    }
     if let Some(value) = env("WAL2ES_SOURCE_STREAMING") {
         source.streaming =
             units::parse_switch(&value).map_err(|why| bad("WAL2ES_SOURCE_STREAMING", why))?;

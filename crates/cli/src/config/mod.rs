@@ -49,6 +49,9 @@ pub struct Source {
     /// Has large transactions sent while they are still running. What is not committed yet is held.
     #[serde(deserialize_with = "units::on_or_off")]
     pub streaming: bool,
+    /// How often the catalog is compared with what the indices were made of.
+    #[serde(deserialize_with = "units::duration")]
+    pub catalog_interval: Duration,
     /// Where held transactions are put that do not fit into memory; left out: `TMPDIR`, or `/var/tmp`.
     pub spill_dir: Option<Text>,
     /// How much of held transactions stays in memory.
@@ -66,6 +69,7 @@ impl Default for Source {
             publication: Text::from("wal2es"),
             plugin: Text::from("pgoutput"),
             streaming: false,
+            catalog_interval: Duration::from_secs(60),
             spill_dir: None,
             spill_memory: 16 << 20,
             capture: Text::from("slot"),

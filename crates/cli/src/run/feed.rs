@@ -1,7 +1,7 @@
 //! The stream's side of a session: its options, its feed, and what a failure of it means.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::feed::{Feed, FeedError, Plugin, Shape, Sink};
 use apply::{Applier, Origin, Version};
@@ -12,7 +12,7 @@ use document::DocumentError;
 use sha2::{Digest as _, Sha256};
 use spool::{Spool, SpoolError};
 
-use super::{ANEW, Context};
+use super::{ANEW, Context, SLOT_PATIENCE};
 use crate::failure::Failure;
 use crate::planned::columns_of;
 use crate::source::Source;
@@ -76,7 +76,7 @@ pub(super) fn options(
 }
 
 /// Where held transactions are kept, if the stream may bring any.
-pub(super) fn open_spool(context: &Context) -> Result<Option<Spool>, Failure> {
+pub(super) async fn open_spool(context: &Context) -> Result<Option<Spool>, Failure> {
     let config = &context.config.source;
     if context.config.plugin()? == Plugin::PgOutput && !config.streaming {
         return Ok(None);
@@ -88,9 +88,20 @@ pub(super) fn open_spool(context: &Context) -> Result<Option<Spool>, Failure> {
     let system = &context.system;
     let database = system.database.as_deref().unwrap_or_default();
     let dir = parent.join(directory_name(&system.system_id, database, &config.slot));
-    match Spool::open(&dir, config.spill_memory) {
-        Ok(spool) => Ok(Some(spool)),
-        Err(error) => Err(Failure::config(error.to_string(), remedy(&error))),
+    let began = Instant::now();
+    loop {
+        match Spool::open(&dir, config.spill_memory) {
+            Ok(spool) => return Ok(Some(spool)),
+            // The process before us may still be finishing; the slot is waited for in the same way.
+            Err(error @ SpoolError::InUse { .. }) if began.elapsed() > SLOT_PATIENCE => {
+                return Err(Failure::retry(
+                    error.to_string(),
+                    "is a second wal2es running on this slot? Stop one of them",
+                ));
+            }
+            Err(SpoolError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(Failure::config(error.to_string(), remedy(&error))),
+        }
     }
 }
 

@@ -10,8 +10,8 @@
 mod feed;
 mod gate;
 mod load;
-mod names;
 mod session;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +31,10 @@ use spool::Spool;
 
 /// How long the end may take: what is in flight, the refresh, the state.
 const DRAIN: Duration = Duration::from_secs(20);
+/// A connection that was cut off may hold the slot until the server notices.
+const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 /// The way out of what the stream alone can't mend.
-const ANEW: &str =
+pub(crate) const ANEW: &str =
     "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
 /// The longest pause between two attempts to reach the source.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -107,6 +109,7 @@ async fn prepare(
     };
     source.publication(&config).await?;
     source.usable_slot(&config).await?;
+    source.encoding(&config).await?;
     let system = source.identify().await?;
     let target = Arc::new(Target::connect(&config.target()).await?);
     info!(
@@ -125,6 +128,7 @@ async fn prepare(
     let tables = source.tables(&config).await?;
     let planned = planned::plan(&config, tables, target.info())?;
     source.check_ids(&planned).await?;
+    check_partitions(&source, &planned).await?;
     for one in &planned {
         for note in one.plan.notes() {
             debug!(table = %one.table.name, "{note}");
@@ -146,7 +150,7 @@ async fn prepare(
     store.prepare().await?;
     let state = store.load().await?;
     let context = Context { config, target, planned, system, stop };
-    let spool = feed::open_spool(&context)?;
+    let spool = feed::open_spool(&context).await?;
     let (state, indices) = match gate::check(&context, &source, state).await? {
         gate::Verdict::Load(interrupted) => {
             load::first_load(&context, &source, &mut store, interrupted.map(|state| *state)).await?
@@ -158,6 +162,21 @@ async fn prepare(
         ApplierConfig { limits: config.limits(), refresh: config.pipeline.refresh };
     let applier = Applier::new(applier_config, context.target.clone(), store, indices, state);
     Ok(Prepared { context, source, applier, goal, spool })
+}
+
+/// Partitions whose rows before a change would be misread.
+async fn check_partitions(source: &Source, planned: &[Planned]) -> Result<(), Failure> {
+    let oids: Vec<u32> = planned.iter().map(|one| one.table.oid).collect();
+    let parts = snapshot::catalog::partitions(&source.client, &oids).await?;
+    for part in &parts {
+        let root = planned.iter().find(|one| one.table.oid == part.root);
+        if let Some((one, (problem, remedy))) =
+            root.and_then(|one| Some((one, watch::weaker(one, part)?)))
+        {
+            return Err(Failure::config(format!("{}: {problem}", one.table.name), remedy));
+        }
+    }
+    Ok(())
 }
 
 /// Brings out what is complete and keeps why it goes no further, so that `status` and the next start say so.

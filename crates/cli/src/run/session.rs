@@ -15,14 +15,11 @@ use tracing::{info, warn};
 use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
 
 use super::feed::{self, Into};
-use super::names::{self, Watch};
-use super::{Context, DRAIN, gate};
+use super::watch::{self, Watch};
+use super::{Context, DRAIN, SLOT_PATIENCE, gate};
 use crate::failure::Failure;
 use crate::position;
 use crate::source::Source;
-
-/// A connection that was cut off may hold the slot until the server notices.
-const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Streams until told to stop (`Ok`), until `goal` is searchable (`Ok`), or until the source goes away.
 pub(super) async fn run(
@@ -49,9 +46,10 @@ pub(super) async fn run(
     let (pump, mut receiver, confirm) = stream.split(options);
     let pump_stop = CancellationToken::new();
     let pump = tokio::spawn(pump.run(pump_stop.clone()));
-    let feed = feed::open(context, source, applier, spool)?;
+    let mut feed = feed::open(context, source, applier, spool)?;
     // The receiver stays here until the end: without it the pump would take its leave before the last confirmation.
-    let mut follow = Follow { context, source, applier, feed, confirm: &confirm };
+    let watch = Watch::start(context, source, &mut feed).await?;
+    let mut follow = Follow { context, source, applier, feed, watch, confirm: &confirm };
     let followed = follow.follow(&mut receiver, goal).await;
     match followed {
         Ok(End::Stopped) => {
@@ -86,13 +84,13 @@ struct Follow<'a> {
     source: &'a mut Source,
     applier: &'a mut Applier,
     feed: Feed<'a>,
+    watch: Watch,
     confirm: &'a Confirm,
 }
 
 impl Follow<'_> {
     /// The loop; see the module.
     async fn follow(&mut self, receiver: &mut Receiver, goal: Option<Lsn>) -> Result<End, Failure> {
-        let mut watch = Watch::start(self.context, self.source, &mut self.feed).await?;
         let mut waiting: Option<Chunk> = None;
         loop {
             if goal.is_some_and(|goal| self.applier.visible() >= goal) {
@@ -115,10 +113,11 @@ impl Follow<'_> {
                 biased;
                 () = self.context.stop.cancelled() => return Ok(End::Stopped),
                 stepped = self.applier.step() => stepped?,
-                () = watch.due() => {
-                    self.source.revive().await?;
-                    names::must_be_the_same(self.context, self.source).await?;
-                }
+                facts = self.watch.look(self.context, self.source) => match facts {
+                    Ok(facts) => self.watch.compare(self.context, &self.feed, facts)?,
+                    Err(failure) if failure.is_transient() => self.source.revive().await?,
+                    Err(failure) => return Err(failure),
+                },
                 chunk = receiver.next(), if waiting.is_none() => match chunk {
                     Some(chunk) => waiting = Some(chunk),
                     None => return Ok(End::SourceGone),
@@ -154,7 +153,14 @@ impl Follow<'_> {
                 Taken::Done => return Ok(true),
                 Taken::Released => return self.release().await,
                 Taken::Truncated(emptied) => return self.truncate(&emptied).await,
-                Taken::Lookup(name) => self.lookup(name).await?,
+                Taken::Lookup { name, could_be } => match self.lookup(name, could_be).await? {
+                    Some(taken) => taken,
+                    None => return Ok(false),
+                },
+                Taken::Described(_) => {
+                    self.watch.hurry();
+                    return Ok(true);
+                }
             }
         }
     }
@@ -168,30 +174,35 @@ impl Follow<'_> {
         Ok(true)
     }
 
-    async fn lookup(&mut self, name: TableName) -> Result<Taken, Failure> {
-        self.source.revive().await?;
-        let known = names::lookup(self.context, self.source, &name).await?;
+    /// None when told to stop meanwhile.
+    async fn lookup(
+        &mut self,
+        name: TableName,
+        could_be: Option<usize>,
+    ) -> Result<Option<Taken>, Failure> {
+        let context = self.context;
+        let look = async {
+            self.source.revive().await?;
+            watch::lookup(context, self.source, &name, could_be).await
+        };
+        let known = tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return Ok(None),
+            known = look => known?,
+        };
         self.feed.learn(name, known);
-        Ok(self.feed.again(&mut Into(self.applier))?)
+        Ok(Some(self.feed.again(&mut Into(self.applier))?))
     }
 
     /// A transaction that was held, from its first message to its commit.
     async fn release(&mut self) -> Result<bool, Failure> {
         while let Some(taken) = self.feed.released(&mut Into(self.applier))? {
-            let mut next = taken;
-            loop {
-                next = match next {
-                    Taken::Done | Taken::Released => break,
-                    Taken::Lookup(name) => self.lookup(name).await?,
-                    Taken::Truncated(emptied) => {
-                        if !self.truncate(&emptied).await? {
-                            return Ok(false);
-                        }
-                        break;
-                    }
-                }
-            }
-            if !self.make_room().await? {
+            let seen_to = match taken {
+                // Nothing is released within a release.
+                Taken::Done | Taken::Released => true,
+                taken => Box::pin(self.see_to(taken)).await?,
+            };
+            if !seen_to || !self.make_room().await? {
                 return Ok(false);
             }
         }

@@ -1,6 +1,6 @@
 //! What a message within a transaction says, whether the transaction is sent or read again.
 
-use change::{Cell, OldImage, Row, RowChange, RowOp};
+use change::{Cell, OldImage, Row, RowChange, RowOp, TableName};
 
 use super::known::Known;
 use super::update::OldKind;
@@ -28,12 +28,15 @@ impl Changes {
     ) -> Result<Event<'s>, DecodeError> {
         let at = cursor.position();
         let Changes { known, old, new } = self;
-        let (oid, kind) = match tag {
-            b'I' => (insert::read(&mut cursor, new)?, OldKind::Absent),
-            b'U' => update::read(&mut cursor, old, new)?,
-            _ => delete::read(&mut cursor, old)?,
+        let read = match tag {
+            b'I' => insert::read(&mut cursor, new).map(|oid| (oid, OldKind::Absent)),
+            b'U' => update::read(&mut cursor, old, new),
+            _ => delete::read(&mut cursor, old),
         };
-        cursor.end()?;
+        let (oid, kind) = match read.and_then(|read| cursor.end().map(|()| read)) {
+            Ok(read) => read,
+            Err(error) => return Err(error.about(named(message, at, known))),
+        };
         let Some(relation) = known.get(oid) else {
             return Err(cursor.error_at(at, Fault::UnknownRelation(oid)));
         };
@@ -42,8 +45,8 @@ impl Changes {
             if want == got {
                 return Ok(Row::new(message, cells));
             }
-            let relation = relation.name.to_string();
-            Err(cursor.error_at(at + 4, Fault::ColumnCount { relation, want, got }))
+            let error = cursor.error_at(at + 4, Fault::ColumnCount { want, got });
+            Err(error.about(Some(&relation.name)))
         };
         let old = match kind {
             OldKind::Absent => OldImage::Absent,
@@ -91,6 +94,13 @@ impl Changes {
         cursor.end()?;
         Ok(Event::Truncate(Truncate { tables, options }))
     }
+}
+
+/// The table whose OID is at the byte `at` of a message that could not be read, if it is known.
+#[cold]
+fn named<'k>(message: &[u8], at: usize, known: &'k mut Known) -> Option<&'k TableName> {
+    let oid = message.get(at..)?.first_chunk()?;
+    known.get(u32::from_be_bytes(*oid)).map(|relation| &relation.name)
 }
 
 /// Reads a Message, from its flags on; where it is transactional it must be `within` a transaction.

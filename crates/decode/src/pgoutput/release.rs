@@ -81,5 +81,5 @@ impl Decoder {
 #[cold]
 fn not_due() -> DecodeError {
     let fault = Fault::OutOfPlace("no release of this transaction is due");
-    DecodeError { tag: b'c', position: 0, fault }
+    DecodeError { tag: b'c', relation: None, position: 0, fault }
 }

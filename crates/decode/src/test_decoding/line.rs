@@ -1,10 +1,13 @@
 //! What kind of line it is; where and why one was not understood.
 
+use change::TableName;
+use nom::bytes::complete::tag;
 use nom::combinator::eof;
 use nom::error::{ContextError, ErrorKind, ParseError, context};
-use nom::sequence::terminated;
+use nom::sequence::{delimited, terminated};
 use nom::{IResult, Parser};
 
+use super::name;
 use crate::error::{DecodeError, Fault};
 
 /// By how it begins.
@@ -52,10 +55,17 @@ impl Kind {
     }
 }
 
-/// The error `fault` at the byte `position` of `line`.
+/// The error `fault` at the byte `position` of `line`, and the table that the line is about.
 #[cold]
 pub(super) fn error_at(line: &[u8], position: usize, fault: Fault) -> DecodeError {
-    DecodeError { tag: line.first().copied().unwrap_or(0), position, fault }
+    let tag = line.first().copied().unwrap_or(0);
+    DecodeError { tag, relation: only_table(line).map(Box::new), position, fault }
+}
+
+/// The table of a line that names one and goes on behind it: where the line ends, the name may have been cut too.
+fn only_table(line: &[u8]) -> Option<TableName> {
+    let intro = delimited(tag("table "), name::table, tag(":")).parse(line);
+    intro.ok().map(|(_, name)| name)
 }
 
 /// The result of a parser on the rest of a line.

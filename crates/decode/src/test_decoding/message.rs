@@ -10,7 +10,7 @@ use nom::bytes::complete::tag;
 use nom::character::complete::{one_of, u64};
 use nom::sequence::delimited;
 
-use super::line::{error_at, parse_at};
+use super::line::{Parsed, error_at, parse_at};
 use crate::error::{DecodeError, Fault};
 use crate::event::LogicalMessage;
 
@@ -29,8 +29,9 @@ pub(super) fn read(line: &[u8], lsn: Lsn) -> Result<LogicalMessage<'_>, DecodeEr
 
 /// Prefix and content, if the prefix ends at `end`.
 fn split(rest: &[u8], end: usize) -> Option<(&[u8], &[u8])> {
+    let (prefix, rest) = rest.split_at_checked(end)?;
     let length = delimited(tag(", sz: "), u64, tag(" content:"));
-    let (length, start) = parse_at(rest, end, length).ok()?;
-    let (prefix, content) = (rest.get(..end)?, rest.get(start..)?);
+    let parsed: Parsed<'_, u64> = { length }.parse(rest);
+    let (content, length) = parsed.ok()?;
     (u64::try_from(content.len()) == Ok(length)).then_some((prefix, content))
 }

@@ -83,6 +83,7 @@ pub(crate) mod tests {
             ty: ty.clone(),
             type_name: format!("{ty:?}").to_lowercase(),
             bare_type_name: String::new(),
+            number: 0,
             type_oid: 0,
             type_modifier: -1,
             not_null: place == 0,

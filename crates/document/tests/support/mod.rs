@@ -10,6 +10,7 @@ pub(crate) fn table(columns: &[(&str, PgType)], key: usize) -> Table {
         ty: ty.clone(),
         type_name: String::new(),
         bare_type_name: String::new(),
+        number: 0,
         type_oid: 0,
         type_modifier: -1,
         not_null: place < key,
