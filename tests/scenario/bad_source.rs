@@ -114,6 +114,7 @@ fn a_second_connector() {
 
 fn a_slot_of_another_plugin() {
     let mut case = case("plugin");
+    case.read_by("pgoutput");
     case.execute("SELECT pg_create_logical_replication_slot('plugin', 'test_decoding')");
     case.command(&["run", "--setup"]).expect(2, &["slot plugin", "test_decoding", "pg_drop_replication_slot"]);
     case.expect_nothing_in_target();
@@ -127,6 +128,7 @@ fn a_slot_of_another_plugin() {
 /// What was written in between is lost to the stream: never go on as if nothing had happened.
 fn a_slot_that_was_made_anew() {
     let mut case = case("anew");
+    case.read_by("pgoutput");
     case.catch_up();
     let drop = "SELECT pg_drop_replication_slot('anew')";
     wait_for("the slot to be free", crate::support::PATIENCE, || case.sql.batch_execute(drop).ok());

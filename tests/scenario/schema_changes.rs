@@ -242,12 +242,9 @@ fn made_anew_in_the_same_words() {
     expect_resync(&mut case, connector, &["\"name\" was dropped and made anew"]);
     build_anew(&mut case);
     // The last column stands where it stood; the catalog tells.
-    let connector = case.run();
     case.execute("ALTER TABLE item DROP COLUMN name");
     case.execute("ALTER TABLE item ADD COLUMN name varchar(10) DEFAULT 'newer'");
     case.execute("INSERT INTO item (id) VALUES (4)");
-    case.settle();
-    connector.stop();
     case.command(&["run"]).expect(3, &["\"name\" was dropped and made anew"]);
 }
 
@@ -272,9 +269,8 @@ fn seen_in_the_catalog_alone() {
     for (at, (change, words)) in [
         ("ALTER TABLE item ALTER price TYPE numeric(12, 1)", "modifier of column \"price\""),
         (
-            "ALTER TABLE item DROP CONSTRAINT item_pkey; ALTER TABLE item ADD COLUMN other int NOT NULL DEFAULT 1; \
-             ALTER TABLE item DROP COLUMN other; DELETE FROM item WHERE id > 1; ALTER TABLE item ALTER price SET NOT NULL; \
-             ALTER TABLE item ADD PRIMARY KEY (price)",
+            "DELETE FROM item WHERE id > 1; ALTER TABLE item ALTER price SET NOT NULL; \
+             ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (price)",
             "the replica identity does not hold column \"id\"",
         ),
         ("ALTER TABLE item REPLICA IDENTITY FULL", "replica identity changed"),
