@@ -7,7 +7,7 @@ use change::{ReplicaIdentity, TableName};
 /// A table as it was at the time of the change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
-    /// Given by the decoder, from 0 without gaps, another one for each description that differs:
+    /// Given by the decoder, from 0 without gaps, another one whenever the table is described otherwise than last:
     /// [`RowOp::relation`](change::RowOp) repeats it. Means nothing beyond the session.
     pub number: u32,
     /// The table's OID, where the plugin tells it (pgoutput).
@@ -46,30 +46,40 @@ pub enum ColumnType {
     Name(String),
 }
 
-/// The descriptions of one session, each kept once.
+/// The descriptions of one session.
+///
+/// One that repeats what its table was described as last has the number of that. One that goes back to an earlier
+/// description has a new number: in between the table was another one, and its rows may have been rewritten both times.
 #[derive(Debug, Default)]
 pub(crate) struct Relations {
     known: Vec<Relation>,
-    /// The numbers of all descriptions of a table.
-    of_table: HashMap<TableName, Vec<u32>>,
+    last: HashMap<TableKey, u32>,
+}
+
+/// What is one table: its name only where the plugin tells no OID.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum TableKey {
+    Oid(u32),
+    Name(TableName),
 }
 
 impl Relations {
-    /// Gives `relation` its number: a new one unless it was described in the same words before.
+    /// Gives `relation` its number.
     pub(crate) fn number(&mut self, mut relation: Relation) -> u32 {
-        let numbers = self.of_table.entry(relation.name.clone()).or_default();
-        for &number in &*numbers {
-            let known = self.known.get(number as usize);
-            relation.number = number;
-            if known.is_some_and(|known| *known == relation) {
-                return number;
-            }
+        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        let key = match relation.oid {
+            Some(oid) => TableKey::Oid(oid),
+            None => TableKey::Name(relation.name.clone()),
+        };
+        let last = self.last.entry(key).or_insert(next);
+        relation.number = *last;
+        if self.known.get(*last as usize) == Some(&relation) {
+            return *last;
         }
-        let number = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        relation.number = number;
-        numbers.push(number);
+        *last = next;
+        relation.number = next;
         self.known.push(relation);
-        number
+        next
     }
 
     #[inline]
@@ -83,19 +93,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_description_keeps_its_number() {
+    fn only_a_repetition_keeps_its_number() {
         let relation = |name: &str, oid| Relation {
             number: 0,
-            oid: Some(oid),
+            oid,
             name: TableName::new("public", name),
             identity: None,
             columns: Vec::new(),
         };
         let mut relations = Relations::default();
-        let numbers = [("a", 1), ("b", 2), ("a", 1), ("a", 3), ("a", 1), ("a", 3)]
-            .map(|(name, oid)| relations.number(relation(name, oid)));
-        assert_eq!(numbers, [0, 1, 0, 2, 0, 2]);
-        assert_eq!(relations.get(2).unwrap().oid, Some(3));
-        assert_eq!(relations.get(3), None);
+        let numbers = [("a", 1), ("b", 2), ("a", 1), ("c", 1), ("a", 1), ("b", 2), ("a", 3)]
+            .map(|(name, oid)| relations.number(relation(name, Some(oid))));
+        assert_eq!(numbers, [0, 1, 0, 2, 3, 1, 4], "a table that is changed back is a new one");
+        assert_eq!(relations.get(2).unwrap().name.name, "c");
+        assert_eq!(relations.get(5), None);
+        let numbers = ["a", "b", "a"].map(|name| relations.number(relation(name, None)));
+        assert_eq!(numbers, [5, 6, 5]);
     }
 }

@@ -3,6 +3,8 @@
 
 #[path = "test_decoding/allocations.rs"]
 mod allocations;
+#[path = "test_decoding/deletes.rs"]
+mod deletes;
 #[path = "test_decoding/lines.rs"]
 mod lines;
 #[path = "test_decoding/order.rs"]

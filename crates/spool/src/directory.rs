@@ -3,13 +3,17 @@
 //! The lock is an [advisory one](https://doc.rust-lang.org/std/fs/struct.File.html#method.try_lock) on a file inside: the
 //! system releases it when a process dies, however that happens. The file is removed at the end, so a process may hold the
 //! lock of a file that has just lost its name, while a third makes a new one; hence the look at the name after locking.
+//!
+//! Where everybody may make directories, such as `/var/tmp`, ours may have been made by somebody else beforehand, who could
+//! then read, exchange or remove what is held. So nobody else may own it or write to it. Who we are is told by a file that
+//! we make: a lock that was left behind may be anyone's and is made anew.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::SpoolError;
+use crate::error::{Exposure, SpoolError};
 
 const LOCK: &str = "wal2es-spool.lock";
 const ATTEMPTS: u32 = 16;
@@ -19,17 +23,21 @@ const ATTEMPTS: u32 = 16;
 pub(crate) struct Directory {
     path: PathBuf,
     made: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
-    /// Makes the directory if it is missing, locks it, removes what a killed process left behind.
+    /// Makes the directory if it is missing, locks it, makes sure that it is ours alone, removes what a killed process left
+    /// behind.
     pub(crate) fn open(path: &Path) -> Result<Self, SpoolError> {
         let mut made = false;
         for _ in 0..ATTEMPTS {
             made |= make(path).map_err(|source| SpoolError::io("make directory", path, source))?;
+            must_be_closed(path)?;
             if let Some(lock) = lock(path)? {
-                let directory = Directory { path: path.to_owned(), made, _lock: lock };
+                // It goes with its lock if it turns out not to be ours.
+                let directory = Directory { path: path.to_owned(), made, lock };
+                directory.must_be_ours()?;
                 directory.remove_stale()?;
                 return Ok(directory);
             }
@@ -40,6 +48,20 @@ impl Directory {
     /// Where the file of a transaction goes. `serial` tells apart those of one transaction that came twice, in two sessions.
     pub(crate) fn file(&self, transaction: u32, serial: u64) -> PathBuf {
         self.path.join(format!("wal2es-{transaction}-{serial}.spool"))
+    }
+
+    /// The owner of the lock, which this process has made, owns the directory too.
+    fn must_be_ours(&self) -> Result<(), SpoolError> {
+        let look = |source| SpoolError::io("look at", &self.path, source);
+        let user = self.lock.metadata().map_err(look)?.uid();
+        let owner = fs::metadata(&self.path).map_err(look)?.uid();
+        if owner == user {
+            return Ok(());
+        }
+        Err(SpoolError::Exposed {
+            dir: self.path.clone(),
+            exposure: Exposure::Owner { owner, user },
+        })
     }
 
     fn remove_stale(&self) -> Result<(), SpoolError> {
@@ -91,12 +113,27 @@ fn make(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// `None` if the directory or the file was removed in the meantime.
+/// Only its owner may write to the directory. To be seen before anything is made or opened in it.
+fn must_be_closed(path: &Path) -> Result<(), SpoolError> {
+    let mode = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => found.mode() & 0o7777,
+        // Opening the lock will say so.
+        Ok(_) => return Ok(()),
+        // Whoever had it has just removed it: it will be made again.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(SpoolError::io("look at", path, error)),
+    };
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(SpoolError::Exposed { dir: path.to_owned(), exposure: Exposure::Mode { mode } })
+}
+
+/// `None` if the directory or the file was removed in the meantime, or the file was an old one, which is gone now.
 fn lock(directory: &Path) -> Result<Option<File>, SpoolError> {
     let path = directory.join(LOCK);
-    let mut options = OpenOptions::new();
-    let file = match options.write(true).create(true).truncate(false).mode(0o600).open(&path) {
-        Ok(file) => file,
+    let (file, made) = match open(&path) {
+        Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(SpoolError::io("open", &path, error)),
     };
@@ -107,7 +144,26 @@ fn lock(directory: &Path) -> Result<Option<File>, SpoolError> {
         }
         Err(TryLockError::Error(error)) => return Err(SpoolError::io("lock", &path, error)),
     }
-    is_named(&file, &path).map(|named| named.then_some(file))
+    let named = is_named(&file, &path)?;
+    if named && !made {
+        // Whoever removes it has its lock, so this can't be the next one.
+        fs::remove_file(&path).map_err(|error| SpoolError::io("remove", &path, error))?;
+    }
+    Ok((named && made).then_some(file))
+}
+
+/// The lock, and whether it was missing.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made.map(|file| (file, true)),
+    }
+    // Opening anything else may lead elsewhere, or wait for ever.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    OpenOptions::new().write(true).open(path).map(|file| (file, false))
 }
 
 /// Whether `path` still leads to `file`.

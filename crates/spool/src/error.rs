@@ -14,6 +14,15 @@ pub enum SpoolError {
         dir: PathBuf,
     },
 
+    /// The directory was there, and others than the user of this process may change what is in it.
+    #[error("{} {exposure}", dir.display())]
+    Exposed {
+        /// The directory.
+        dir: PathBuf,
+        /// In what way.
+        exposure: Exposure,
+    },
+
     /// The system refused something.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -50,6 +59,27 @@ pub enum SpoolError {
     Poisoned {
         /// What happened then.
         cause: String,
+    },
+}
+
+/// To whom a directory is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Exposure {
+    /// To its owner, who is not the user of this process.
+    #[error("belongs to the user {owner}, not to {user}, who runs wal2es")]
+    Owner {
+        /// The user id of the owner.
+        owner: u32,
+        /// That of what this process makes.
+        user: u32,
+    },
+    /// To its group or to everybody.
+    #[error("may be written to by others than its owner (mode {mode:04o})")]
+    Mode {
+        /// The permission bits of
+        /// [`st_mode`](https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/sys_stat.h.html), 0 to 0o7777.
+        mode: u32,
     },
 }
 
@@ -90,6 +120,10 @@ const READ_ONLY: &str =
 const MISSING: &str = "set source.spill_dir to a directory that exists or can be made, \
                        and let nothing remove it while wal2es runs";
 const BUSY: &str = "stop the other process, or set source.spill_dir to another directory";
+const OWNER: &str = "if it is no longer needed remove it, wal2es makes its own; or let its owner run wal2es, \
+                     or set source.spill_dir to another directory";
+const MODE: &str = "see who else has used it, then remove it or take the right to write from group and others \
+                    (chmod go-w), or set source.spill_dir to another directory";
 const MEMORY: &str = "give the process more memory: a single row must fit";
 const DAMAGED: &str = "start again, the server sends the transaction again; let nothing else write there, \
                        and check the disk if it comes back";
@@ -102,6 +136,8 @@ impl SpoolError {
     pub fn remedy(&self) -> &'static str {
         match self {
             SpoolError::InUse { .. } => BUSY,
+            SpoolError::Exposed { exposure: Exposure::Owner { .. }, .. } => OWNER,
+            SpoolError::Exposed { exposure: Exposure::Mode { .. }, .. } => MODE,
             SpoolError::Damaged { .. } => DAMAGED,
             SpoolError::TooLong { .. } => LENGTH,
             SpoolError::Poisoned { .. } => POISONED,

@@ -41,6 +41,6 @@ mod record;
 mod released;
 mod spool;
 
-pub use error::{Damage, SpoolError};
+pub use error::{Damage, Exposure, SpoolError};
 pub use released::Released;
 pub use spool::{Spool, Stats};

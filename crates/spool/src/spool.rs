@@ -44,7 +44,8 @@ impl Spool {
     /// Files of a spool whose process died are removed, nothing else is touched. There may be one spool per directory.
     ///
     /// # Errors
-    /// [`SpoolError::InUse`] if another spool has the directory, or a [`Released`] of it lives; [`SpoolError::Io`].
+    /// [`SpoolError::InUse`] if another spool has the directory, or a [`Released`] of it lives; [`SpoolError::Exposed`] if it
+    /// was there and belongs to another user, or group or others may write to it; [`SpoolError::Io`].
     pub fn open(dir: &Path, memory: usize) -> Result<Spool, SpoolError> {
         Ok(Spool {
             transactions: HashMap::new(),

@@ -1,10 +1,10 @@
 //! The directory: made, locked, cleaned, removed.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use spool::{Spool, SpoolError};
+use spool::{Exposure, Spool, SpoolError};
 
 use crate::support::{Temp, drain, release};
 
@@ -40,10 +40,93 @@ fn a_second_spool_is_refused() {
     assert_eq!(release(&mut first, 1), [b"x"]);
 }
 
+fn made_with(path: &std::path::Path, mode: u32) {
+    let _ = fs::remove_dir(path);
+    fs::create_dir(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_directory_that_others_may_write_to_is_refused_untouched() {
+    let temp = Temp::new();
+    for bits in [0o777, 0o1777, 0o720, 0o702, 0o2770, 0o733] {
+        made_with(temp.path(), bits);
+        let error = Spool::open(temp.path(), 0).unwrap_err();
+        let exposure = Exposure::Mode { mode: bits };
+        assert!(
+            matches!(&error, SpoolError::Exposed { dir, exposure: it } if dir == temp.path() && *it == exposure)
+        );
+        assert!(error.remedy().contains("chmod go-w"), "{error}");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+    made_with(temp.path(), 0o1777);
+    let error = Spool::open(temp.path(), 0).unwrap_err().to_string();
+    let dir = temp.path().display();
+    assert_eq!(error, format!("{dir} may be written to by others than its owner (mode 1777)"));
+    for bits in [0o700, 0o755, 0o2750] {
+        made_with(temp.path(), bits);
+        drop(Spool::open(temp.path(), 0).unwrap());
+    }
+}
+
+/// Only root can give a directory away; without that right nothing can be made in one of somebody else.
+#[test]
+fn a_directory_of_another_user_is_refused() {
+    let temp = Temp::new();
+    made_with(temp.path(), 0o755);
+    let us = fs::metadata(temp.path()).unwrap().uid();
+    if us != 0 {
+        return;
+    }
+    let lock = temp.path().join("wal2es-spool.lock");
+    let stale = temp.path().join("wal2es-17-4.spool");
+    fs::write(&stale, b"").unwrap();
+    chown(temp.path(), Some(65_534), None).unwrap();
+    let refused = || {
+        let error = Spool::open(temp.path(), 0).unwrap_err();
+        let exposure = Exposure::Owner { owner: 65_534, user: us };
+        assert!(
+            matches!(&error, SpoolError::Exposed { exposure: it, .. } if *it == exposure),
+            "{error}"
+        );
+        assert!(error.remedy().starts_with("if it is no longer needed"), "{error}");
+        assert!(!lock.exists() && stale.exists());
+    };
+    refused();
+    // A lock that its owner has prepared does not make the directory ours.
+    fs::write(&lock, b"").unwrap();
+    chown(&lock, Some(65_534), None).unwrap();
+    refused();
+    // One that somebody else left in a directory of ours is made anew.
+    fs::write(&lock, b"").unwrap();
+    chown(&lock, Some(65_534), None).unwrap();
+    chown(temp.path(), Some(us), None).unwrap();
+    let spool = Spool::open(temp.path(), 0).unwrap();
+    assert_eq!(fs::metadata(&lock).unwrap().uid(), us);
+    assert!(!stale.exists());
+    drop(spool);
+}
+
+#[test]
+fn a_lock_is_a_file_of_its_own() {
+    let temp = Temp::new();
+    made_with(temp.path(), 0o700);
+    let (lock, other) = (temp.path().join("wal2es-spool.lock"), temp.path().join("other"));
+    symlink(&other, &lock).unwrap();
+    for there in [false, true] {
+        if there {
+            fs::write(&other, b"not ours").unwrap();
+        }
+        let error = Spool::open(temp.path(), 0).unwrap_err();
+        assert!(matches!(&error, SpoolError::Io { path, .. } if *path == lock), "{error}");
+        assert_eq!(other.exists(), there);
+    }
+}
+
 #[test]
 fn stale_files_go_and_others_stay() {
     let temp = Temp::new();
-    fs::create_dir(temp.path()).unwrap();
+    made_with(temp.path(), 0o755);
     let stale = temp.path().join("wal2es-17-4.spool");
     let others = ["notes.txt", "wal2es-17.spool", "wal2es-17-4.spool.old", "17-4.spool"];
     fs::write(&stale, b"left behind").unwrap();
@@ -71,7 +154,7 @@ fn what_was_made_is_removed_and_what_was_there_stays() {
     drop(spool);
     assert!(!temp.path().exists());
 
-    fs::create_dir(temp.path()).unwrap();
+    made_with(temp.path(), 0o755);
     drop(Spool::open(temp.path(), 0).unwrap());
     assert!(temp.path().is_dir());
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);

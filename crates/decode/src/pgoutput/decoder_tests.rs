@@ -175,7 +175,7 @@ fn rows_must_fit_a_known_relation() {
     let unknown = b"I\0\0\x40\x09N\0\0";
     assert_eq!(fault(&mut open(), unknown), (1, Fault::UnknownRelation(0x4009)));
     let wide = insert_of(b"\0\x04nnnn");
-    let expected = Fault::ColumnCount { relation: "public.place".into(), want: 3, got: 4 };
+    let expected = Fault::ColumnCount { want: 3, got: 4 };
     assert_eq!(fault(&mut open(), &wide), (5, expected));
     let narrow_key = b"D\0\0\x40\0K\0\x01n";
     assert!(matches!(fault(&mut open(), narrow_key), (5, Fault::ColumnCount { got: 1, .. })));
@@ -194,7 +194,7 @@ fn a_truncate_names_known_tables_once() {
 }
 
 #[test]
-fn a_table_described_anew_gets_another_number() {
+fn each_change_of_a_description_gets_another_number() {
     let mut decoder = open();
     let mut other = RELATION.to_vec();
     other[15] = b'L';
@@ -208,7 +208,7 @@ fn a_table_described_anew_gets_another_number() {
     };
     assert_eq!(
         [&other, INSERT, RELATION, INSERT, &other, UPDATE].map(&mut number),
-        [1, 1, 0, 0, 1, 1]
+        [1, 1, 2, 2, 3, 3]
     );
 }
 
@@ -216,4 +216,48 @@ fn a_table_described_anew_gets_another_number() {
 fn an_error_names_the_message_the_byte_and_the_reason() {
     let error = open().decode(b"I\0\0\x40\x09N\0\0").map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), "Insert message, byte 1: a row of the unknown relation 16393");
+    let error = open().decode(b"I\0\0\x40\0N\0\x03x").map(|_| ()).unwrap_err();
+    let expected = "Insert message of public.place, byte 8: 0x78 is no kind of value";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn an_error_in_a_row_names_its_table() {
+    let place = TableName::new("public", "place");
+    for (message, position) in [
+        // Cut: before the image, before a value, within a value.
+        (&b"I\0\0\x40\0"[..], 5),
+        (b"U\0\0\x40\0N\0\x03n", 9),
+        (b"D\0\0\x40\0K\0\x03t\0\0\0\x02\x37", 13),
+        // Another image, of each kind of row, and after an old one.
+        (b"I\0\0\x40\0K", 5),
+        (b"U\0\0\x40\0X", 5),
+        (b"U\0\0\x40\0K\0\x03nnnO", 11),
+        (b"D\0\0\x40\0N", 5),
+        // A value of an unknown kind, of binary form, of a negative length; a negative count.
+        (b"I\0\0\x40\0N\0\x03nx", 9),
+        (b"I\0\0\x40\0N\0\x03b", 8),
+        (b"U\0\0\x40\0N\0\x03t\xFF\xFF\xFF\xFF", 9),
+        (b"D\0\0\x40\0O\xFF\xFF", 6),
+        // What follows, and what does not fit.
+        (b"D\0\0\x40\0K\0\x03nnn?", 11),
+        (b"U\0\0\x40\0O\0\x02nnN\0\x03nnn", 5),
+    ] {
+        let error = open().decode(message).map(|_| ()).unwrap_err();
+        assert_eq!(
+            (error.relation.as_deref(), error.position),
+            (Some(&place), position),
+            "{error}"
+        );
+    }
+    for message in [
+        // No whole OID, one that nobody described, and no message about a row.
+        &b"I\0\0\x40"[..],
+        b"I\0\0\x40\x09",
+        b"T\0\0\0\x01\x09\0\0\x40\0",
+        b"R\0\0\x40\0public\0place\0?",
+    ] {
+        let error = open().decode(message).map(|_| ()).unwrap_err();
+        assert_eq!(error.relation, None, "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The messages of streamed transactions, byte for byte, and what they make of the relations.
 
-use change::{CommitLsn, RowChange, Value};
+use change::{CommitLsn, RowChange, TableName, Value};
 
 use super::*;
 
@@ -294,8 +294,25 @@ fn a_streamed_transaction_knows_only_its_own_relations() {
     decoder.replay(RELATION).unwrap();
     let wide = b"I\0\0\x02\xE5\0\0\x40\0N\0\x02nn";
     let error = decoder.replay(wide).map(|_| ()).unwrap_err();
-    let expected = Fault::ColumnCount { relation: "public.place".into(), want: 1, got: 2 };
-    assert_eq!((error.position, error.fault), (9, expected));
+    assert_eq!((error.position, &error.fault), (9, &Fault::ColumnCount { want: 1, got: 2 }));
+    let expected = "Insert message of public.place, byte 9: 2 columns, but the relation has 1";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn an_error_in_a_row_that_was_kept_names_the_table_of_its_transaction() {
+    // What the session calls 0x4000 is another table.
+    let other = b"R\0\0\x40\0public\0other\0d\0\0";
+    let mut decoder = streaming(&[other, START, STOP]);
+    release(&mut decoder);
+    let cut = |decoder: &mut Decoder| {
+        let error = decoder.replay(&INSERT[..INSERT.len() - 1]).map(|_| ()).unwrap_err();
+        assert_eq!((error.position, &error.fault), (17, &Fault::Truncated("a value")));
+        error.relation
+    };
+    assert_eq!(cut(&mut decoder), None);
+    decoder.replay(RELATION).unwrap();
+    assert_eq!(cut(&mut decoder), Some(Box::new(TableName::new("public", "place"))));
 }
 
 #[test]

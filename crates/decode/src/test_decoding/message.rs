@@ -30,8 +30,8 @@ pub(super) fn read(line: &[u8], lsn: Lsn) -> Result<LogicalMessage<'_>, DecodeEr
 /// Prefix and content, if the prefix ends at `end`.
 fn split(rest: &[u8], end: usize) -> Option<(&[u8], &[u8])> {
     let (prefix, rest) = rest.split_at_checked(end)?;
-    let length = delimited(tag(", sz: "), u64, tag(" content:"));
-    let parsed: Parsed<'_, u64> = { length }.parse(rest);
+    let mut length = delimited(tag(", sz: "), u64, tag(" content:"));
+    let parsed: Parsed<'_, u64> = length.parse(rest);
     let (content, length) = parsed.ok()?;
     (u64::try_from(content.len()) == Ok(length)).then_some((prefix, content))
 }

@@ -21,8 +21,9 @@
 //!
 //! **What a line leaves out.** INSERT and UPDATE name every column of the table; an old row only those of the replica
 //! identity that are not NULL (of all columns under `REPLICA IDENTITY FULL`), and nothing says which of the two it is. So
-//! - old columns get their places from the new row, in a DELETE from the last line that knew the table and has all
-//!   columns that this one names; else the DELETE has a [`Relation`](crate::Relation) of its own;
+//! - old columns get their places from the new row, in a DELETE from the last INSERT or UPDATE of the table if that has
+//!   all columns that this one names; else from a [`Relation`](crate::Relation) of the columns that the DELETEs since
+//!   then have named, which gives up a column only for another one of its name;
 //! - an old row is [`OldImage::Full`](change::OldImage) where it holds a value that the new row calls unchanged, and
 //!   else [`OldImage::Key`](change::OldImage). Both happen with a large value in the key too, so in a full image a
 //!   column may read as NULL that is only not part of the key: it serves to fill in what is unchanged, and no more.
@@ -36,6 +37,7 @@
 //! some; and prepared ones come at PREPARE only to slots that were made for it.
 
 mod decoder;
+mod deleted;
 pub mod encode;
 mod line;
 mod message;

@@ -1,11 +1,15 @@
 //! Lines about one row: `table public.t: UPDATE: old-key: id[integer]:1 new-tuple: id[integer]:2 …`.
 //!
 //! Each table's layout is tried first, and made anew only from a line that does not fit it.
+//!
+//! Every description is kept for the session, so a table must not need a new one for each pattern of NULLs in its old
+//! rows: what DELETEs have shown of it is put together, in `deleted.rs`.
 
 use change::{OldImage, RowChange, RowOp, TableName};
 
+use super::deleted;
 use super::line::error_at;
-use super::table::{self, Layout, Tables};
+use super::table::{self, Layout, Table, Tables};
 use super::truncate;
 use super::values::Values;
 use crate::error::{DecodeError, Fault};
@@ -40,6 +44,14 @@ impl Action {
             error_at(line, at, Fault::Expected("INSERT, UPDATE, DELETE or TRUNCATE"))
         })
     }
+
+    /// What is missing where a line does not even fit the layout that was made of it.
+    fn wants(self) -> &'static str {
+        match self {
+            Action::Insert | Action::Update => "a column that the new row has",
+            Action::Delete => "a column that was not named before",
+        }
+    }
 }
 
 /// Reads the lines of one session.
@@ -68,10 +80,9 @@ impl Rows {
             None => false,
         };
         if !fits {
-            let layout =
-                table.layout.insert(learn(line, at, action, table.name.clone(), relations)?);
-            if let Err(at) = values.read(line, at, action, layout)? {
-                return Err(error_at(line, at, Fault::Expected("a column that the new row has")));
+            let layout = learn(line, at, action, table, relations)?;
+            if let Err(at) = values.read(line, at, action, table.layout.insert(layout))? {
+                return Err(error_at(line, at, Fault::Expected(action.wants())));
             }
         }
         let number = table.layout.as_ref().map_or(u32::MAX, |layout| layout.relation);
@@ -98,12 +109,13 @@ fn without_row<'s>(
     Ok(Event::Row(RowOp { relation: number, change }, relation))
 }
 
-/// Describes the table by the columns that this line names; of an UPDATE, those of the new row.
+/// Describes the table by the columns that this line names, of an UPDATE those of the new row; a DELETE adds to what
+/// others have shown.
 fn learn(
     line: &[u8],
     mut at: usize,
     action: Action,
-    name: TableName,
+    table: &Table,
     relations: &mut Relations,
 ) -> Result<Layout, DecodeError> {
     let rest = |at: usize| line.get(at..).unwrap_or_default();
@@ -111,7 +123,16 @@ fn learn(
         (.., at) = table::columns(line, at + OLD_KEY.len(), Some(NEW_TUPLE))?;
         at += NEW_TUPLE.len();
     }
-    let (described, columns, _) = table::columns(line, at, None)?;
+    let (mut described, mut columns, _) = table::columns(line, at, None)?;
+    let partial = action == Action::Delete;
+    if partial {
+        let before = table.layout.as_ref().filter(|layout| layout.partial);
+        let known = before.and_then(|before| relations.get(before.relation));
+        let known = known.map_or(&[][..], |relation| &relation.columns);
+        let order = before.map_or(&[][..], |before| &before.columns);
+        (described, columns) = deleted::join(known, order, described, columns);
+    }
+    let name = table.name.clone();
     let relation = Relation { number: 0, oid: None, name, identity: None, columns: described };
-    Ok(Layout { relation: relations.number(relation), columns })
+    Ok(Layout { relation: relations.number(relation), columns, partial })
 }

@@ -18,19 +18,24 @@ use crate::error::{DecodeError, Fault};
 use crate::relation::{ColumnType, RelationColumn};
 
 /// A column, as its table's lines spell it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Column {
     /// What comes before the value: ` name[type]:`.
     pub(super) head: Box<[u8]>,
     pub(super) form: Form,
+    /// Which column of the [`Relation`](crate::Relation) it is.
+    pub(super) place: usize,
 }
 
-/// The columns of a table, as a line named them.
+/// The columns of a table, as a line named them; or several, see `deleted.rs`.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// The number of the [`Relation`](crate::Relation).
     pub(super) relation: u32,
+    /// In the order in which lines name them.
     pub(super) columns: Vec<Column>,
+    /// Known from deletes only: the table may have more columns, and the places may be in any order.
+    pub(super) partial: bool,
 }
 
 #[derive(Debug)]
@@ -109,7 +114,8 @@ pub(super) fn columns(
         let form = Form::of(ty);
         let ty = ColumnType::Name(ty.to_owned());
         described.push(RelationColumn { in_identity: false, name, ty });
-        spelled.push(Column { head: line.get(at..end).unwrap_or_default().into(), form });
+        let head = line.get(at..end).unwrap_or_default().into();
+        spelled.push(Column { head, form, place: spelled.len() });
         (_, at) = value::read(line, end, form)?;
     }
 }

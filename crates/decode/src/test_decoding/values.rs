@@ -62,6 +62,9 @@ impl Values {
         mut at: usize,
         layout: &Layout,
     ) -> Result<Result<(), usize>, DecodeError> {
+        if layout.partial {
+            return Ok(Err(at));
+        }
         self.new.clear();
         for column in &layout.columns {
             if !line.get(at..).unwrap_or_default().starts_with(&column.head) {
@@ -84,14 +87,16 @@ impl Values {
         layout: &Layout,
     ) -> Result<usize, DecodeError> {
         self.old.clear();
+        self.old.resize(layout.columns.len(), Cell::NULL);
         for column in &layout.columns {
             if !line.get(at..).unwrap_or_default().starts_with(&column.head) {
-                self.old.push(Cell::NULL);
                 continue;
             }
             let (found, end) = value::read(line, at + column.head.len(), column.form)?;
             let cell = cell(line, &mut self.copy, found)?;
-            self.old.push(cell);
+            if let Some(old) = self.old.get_mut(column.place) {
+                *old = cell;
+            }
             at = end;
         }
         Ok(at)

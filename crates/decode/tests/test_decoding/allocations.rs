@@ -29,6 +29,28 @@ fn rows_of_known_tables_allocate_nothing() {
 }
 
 #[test]
+fn deletes_of_an_unknown_table_soon_allocate_nothing() {
+    let mut decoder = replaying();
+    // Every pattern of NULLs, those that contradict what seemed to be the order among them.
+    let lines: Vec<String> = (0..1_u32 << 8)
+        .rev()
+        .map(|pattern| {
+            let named = (0..8).filter(|bit| pattern & (1 << bit) == 0);
+            let columns = named.map(|bit| format!(" c{bit}[integer]:{pattern}"));
+            format!("table public.t: DELETE:{}", columns.collect::<String>())
+        })
+        .collect();
+    let mut read = || {
+        for line in &lines {
+            assert!(matches!(decoder.replay(line.as_bytes()), Ok(Event::Row(..))));
+        }
+    };
+    read();
+    let info = allocation_counter::measure(|| (0..10).for_each(|_| read()));
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
 fn holding_allocates_nothing() {
     let mut decoder = Decoder::new();
     decoder.decode(Lsn::new(8), b"BEGIN 7").unwrap();
@@ -51,6 +73,9 @@ fn a_line_costs_no_more_than_a_small_multiple_of_itself() {
         many("table a.b", ", a.b"),
         many("message: transactional: 1 prefix: ", ", sz: 1 content:"),
         many("table public.t: INSERT: a[integer]:", "1"),
+        many("table public.t: DELETE:", " a[t]:''"),
+        many("message: transactional: 1 prefix: table \"", ", sz: 1 content:"),
+        some("table public.t: DELETE: a[t]:'' \"", "a", 1 << 20),
     ] {
         let info = allocation_counter::measure(|| drop(replaying().replay(&line).map(|_| ())));
         let limit = 40 * u64::try_from(line.len()).unwrap();

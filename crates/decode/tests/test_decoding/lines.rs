@@ -308,5 +308,38 @@ fn broken_lines() {
 #[test]
 fn errors_read_well() {
     let error = replaying().replay(b"table public.t: INSERT: id[text]:1").map(|_| ()).unwrap_err();
-    assert_eq!(error.to_string(), "table line, byte 33: a value in quotes expected");
+    assert_eq!(error.to_string(), "table line of public.t, byte 33: a value in quotes expected");
+    let error = replaying().replay(b"table public").map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string(), "table line, byte 12: a dot between schema and table expected");
+}
+
+#[test]
+fn errors_name_the_table_if_the_line_does() {
+    let t = TableName::new("public", "t");
+    for (line, name) in [
+        (&b"table public.t: UPSERT:"[..], Some(&t)),
+        (b"table public.t: INSERT: id[integer", Some(&t)),
+        (b"table public.t: INSERT: a[text]:'\xff", Some(&t)),
+        (b"table public.t: INSERT: \"\xff\"[text]:''", Some(&t)),
+        (b"table public.t: UPDATE: old-key: b[text]:'' new-tuple: a[text]:''", Some(&t)),
+        (b"table public.t: DELETE: a[text]:'' a[text]:''", Some(&t)),
+        (b"table public.t: TRUNCATE: x", Some(&t)),
+        (b"table \"S c\".\"a\"\":\": UPSERT:", Some(&TableName::new("S c", "a\":"))),
+        // It may go on, there are two, it is no name.
+        (b"table public.t", None),
+        (b"table public.t, public.u: UPSERT:", None),
+        (b"table public.\"\xff\": INSERT:", None),
+        (b"table T.t: INSERT:", None),
+        (b"message: transactional: 1 prefix: table public.t: x", None),
+    ] {
+        let error = replaying().replay(line).map(|_| ()).unwrap_err();
+        assert_eq!(error.relation.as_deref(), name, "{error}");
+        // The second time the table may be known.
+        let mut decoder = replaying();
+        let _ = decoder.replay(b"table public.t: INSERT: a[text]:''").map(|_| ());
+        let error = decoder.replay(line).map(|_| ()).unwrap_err();
+        assert_eq!(error.relation.as_deref(), name, "{error}");
+    }
+    let outside = Decoder::new().decode(Lsn::new(8), b"table public.t: INSERT:").map(|_| ());
+    assert_eq!(outside.unwrap_err().relation.as_deref(), Some(&t));
 }

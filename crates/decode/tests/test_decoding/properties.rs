@@ -165,7 +165,10 @@ fn seen(old: &[Owned], new: &[Owned]) -> (Image, Vec<Owned>) {
 /// The columns that have a value, by name and type.
 fn named(relation: &Relation, values: &[Owned]) -> Vec<(String, Owned)> {
     let pairs = described(relation).into_iter().zip(values.iter().cloned());
-    pairs.filter(|(_, value)| *value != Owned::Null).collect()
+    let mut named: Vec<_> = pairs.filter(|(_, value)| *value != Owned::Null).collect();
+    // A description that only deletes have made has an order of its own.
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named
 }
 
 fn check(decoder: &mut Decoder, relation: &Relation, step: &Step) {

@@ -74,6 +74,7 @@ fn plan(ty: &PgType) -> Plan {
         name: name.to_owned(),
         type_name: String::new(),
         bare_type_name: String::new(),
+        number: 0,
         type_oid: 0,
         type_modifier: -1,
         not_null: name == "id",
