@@ -58,7 +58,7 @@ fn have_replica_identities_of_their_own() {
     // A new partition has the default, whatever its root has.
     case.execute("CREATE TABLE event_3 PARTITION OF event FOR VALUES FROM ('2024-03-01') TO ('2024-04-01')");
     case.execute("INSERT INTO event VALUES (1, '2024-03-05', 'x')");
-    connector.end(PATIENCE).expect(3, &["public.event needs a resync", "public.event_3", "FULL"]);
+    connector.end(PATIENCE).expect(3, &["public.event needs resync", "public.event_3", "FULL"]);
 
     let mut case = partitioned("parts_index", "UNIQUE (id, at)");
     case.execute(
@@ -78,7 +78,7 @@ fn detached_or_dropped() {
         let connector = case.run();
         case.compare();
         case.execute(change);
-        connector.end(PATIENCE).expect(3, &["public.event needs a resync", "event_1 was detached or dropped"]);
+        connector.end(PATIENCE).expect(3, &["public.event needs resync", "event_1 was detached or dropped"]);
     }
 }
 
@@ -91,5 +91,5 @@ fn attached_with_rows_in_text() {
     case.execute("INSERT INTO event_3 VALUES (1, '2024-03-05', 'x')");
     case.settle();
     case.execute("ALTER TABLE event ATTACH PARTITION event_3 FOR VALUES FROM ('2024-03-01') TO ('2024-04-01')");
-    connector.end(PATIENCE).expect(3, &["public.event needs a resync", "event_3 was attached after it had rows"]);
+    connector.end(PATIENCE).expect(3, &["public.event needs resync", "event_3 was attached after it had rows"]);
 }

@@ -36,7 +36,7 @@ fn streaming(name: &str, way: &str) -> (Case, Connector) {
 
 /// It stops on purpose, with these words; `status` repeats them, and so does the next start.
 fn expect_resync(case: &mut Case, connector: Connector, words: &[&str]) {
-    let mut all = vec!["needs a resync", "teardown --indices"];
+    let mut all = vec!["needs resync", "teardown --indices"];
     all.extend(words);
     connector.end(PATIENCE).expect(3, &all);
     let status = case.command(&["status", "--json"]).expect_success();
@@ -171,7 +171,7 @@ fn while_nobody_was_looking() {
     case.catch_up();
     case.compare();
     case.execute("ALTER TABLE item ALTER name TYPE varchar(29)");
-    case.command(&["run", "--until-caught-up"]).expect(3, &["needs a resync", "\"name\"", "teardown --indices"]);
+    case.command(&["run", "--until-caught-up"]).expect(3, &["needs resync", "\"name\"", "teardown --indices"]);
     build_anew(&mut case);
     case.execute("ALTER TABLE item ADD COLUMN extra int DEFAULT 1");
     case.command(&["run", "--until-caught-up"]).expect(3, &["public.item", "changed", "teardown --indices"]);
@@ -221,7 +221,7 @@ fn seen_in_text() {
     case.execute("INSERT INTO item (id, name) VALUES (4, 'before')");
     case.execute("ALTER TABLE item RENAME TO renamed");
     case.config["indexes"][0]["table"] = json!("public.renamed");
-    case.command(&["run"]).expect(3, &["public.renamed needs a resync", "it was public.item"]);
+    case.command(&["run"]).expect(3, &["public.renamed needs resync", "it was public.item"]);
 }
 
 fn changed_and_changed_back() {

@@ -94,7 +94,7 @@ fn partitions() {
     case.execute("INSERT INTO event VALUES (1, '2024-02-05', 'again')");
     case.check();
     case.execute("TRUNCATE event_2");
-    connector.end(PATIENCE).expect(3, &["public.event needs a resync", "event_2 was truncated alone"]);
+    connector.end(PATIENCE).expect(3, &["public.event needs resync", "event_2 was truncated alone"]);
 }
 
 fn killed_and_started_again() {

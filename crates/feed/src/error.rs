@@ -57,7 +57,7 @@ pub enum FeedError {
 
 /// An index that only a new generation makes right: rows changed without being sent, or are no longer sent whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{table} needs a resync: {reason}, in the transaction that commits at {commit}")]
+#[error("{table} needs resync: {reason}, in the transaction that commits at {commit}")]
 pub struct Resync {
     /// Which index.
     pub at: usize,

@@ -128,7 +128,7 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
         let now = planned::shape_of(&one.index.columns);
         if let Some(broken) = planned::shape_of(&kept.columns).broken_by(&now) {
             return Err(Failure::stop(
-                format!("{} needs a resync: {broken} since {alias} was made", one.table.name),
+                format!("{} needs resync: {broken} since {alias} was made", one.table.name),
                 ANEW,
             ));
         }
@@ -137,7 +137,7 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
         if renamed && context.config.plugin()? == Plugin::TestDecoding {
             return Err(Failure::stop(
                 format!(
-                    "{} needs a resync: it was {} when {alias} was made, and test_decoding tells no more than names",
+                    "{} needs resync: it was {} when {alias} was made, and test_decoding tells no more than names",
                     one.table.name, kept.table
                 ),
                 ANEW,

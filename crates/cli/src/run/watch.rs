@@ -270,5 +270,5 @@ async fn must_be_the_same(context: &Context, source: &Source) -> Result<(), Fail
 }
 
 fn changed(table: &Table, why: &str) -> Failure {
-    Failure::resync(format!("{} needs a resync: {why}", table.name), ANEW)
+    Failure::resync(format!("{} needs resync: {why}", table.name), ANEW)
 }
