@@ -22,6 +22,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("made_anew_in_the_same_words", made_anew_in_the_same_words),
     Scenario::new("killed_within_a_widening", killed_within_a_widening),
     Scenario::new("seen_in_the_catalog_alone", seen_in_the_catalog_alone),
+    Scenario::new("a_lock_holds_nothing_up", a_lock_holds_nothing_up),
 ];
 
 /// A table of two rows, followed and streaming.
@@ -293,4 +294,31 @@ fn seen_in_the_catalog_alone() {
          ALTER TABLE other RENAME TO item; COMMIT",
     );
     expect_resync(&mut case, connector, &["it may have been public.other for a time"]);
+}
+
+/// An ALTER TABLE that takes long, on one of the tables.
+fn a_lock_holds_nothing_up() {
+    for way in ["pgoutput", "test_decoding"] {
+        let mut case = Case::shared(&format!("ddl_lock_{way}"));
+        case.read_by(way);
+        case.config["source"]["catalog_interval"] = "200ms".into();
+        case.table("item", "id int PRIMARY KEY, name text");
+        case.table("other", "id int PRIMARY KEY, name text");
+        let connector = case.run();
+        let mut busy = case.database.session();
+        let mut open = busy.transaction().unwrap();
+        open.batch_execute("ALTER TABLE item ALTER name SET DEFAULT 'x'").unwrap();
+        for id in 0..20 {
+            case.execute(&format!("INSERT INTO other VALUES ({id}, 'meanwhile')"));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        // test_decoding: a name that has to be looked up.
+        case.execute("CREATE TABLE noise (id int)");
+        case.execute("INSERT INTO noise VALUES (1)");
+        case.settle();
+        let alias = case.alias("other");
+        assert_eq!(case.search.count(&alias), Some(20));
+        connector.stop();
+        open.commit().unwrap();
+    }
 }

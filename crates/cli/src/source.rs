@@ -1,6 +1,5 @@
 //! The database as it is: what kind of server, which publication, which slot.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use change::Lsn;
@@ -19,7 +18,7 @@ const OLDEST: u32 = 140_000;
 /// A session for ordinary SQL.
 pub(crate) struct Source {
     pub(crate) info: ConnInfo,
-    pub(crate) client: Arc<Client>,
+    pub(crate) client: Client,
     /// `server_version_num`.
     pub(crate) version: u32,
 }
@@ -43,7 +42,7 @@ impl Source {
     /// Opens the session and checks that the server can be used.
     pub(crate) async fn connect(config: &Config) -> Result<Self, Failure> {
         let info = config.conn_info()?;
-        let client = Arc::new(open(&info).await?);
+        let client = open(&info).await?;
         let row = client
             .query_one(
                 "SELECT pg_catalog.current_setting('server_version_num')::int, \
@@ -79,7 +78,7 @@ impl Source {
     /// Opens the session again if it has ended.
     pub(crate) async fn revive(&mut self) -> Result<(), Failure> {
         if self.client.is_closed() {
-            self.client = Arc::new(open(&self.info).await?);
+            self.client = open(&self.info).await?;
         }
         Ok(())
     }
@@ -288,7 +287,8 @@ impl Source {
     }
 }
 
-async fn open(info: &ConnInfo) -> Result<Client, Failure> {
+/// A session for ordinary SQL.
+pub(crate) async fn open(info: &ConnInfo) -> Result<Client, Failure> {
     let (client, driver) = wal::sql::connect(info).await?;
     // Ends when the client is dropped.
     tokio::spawn(async move {

@@ -11,7 +11,7 @@ use apply::{Applier, Session};
 use change::{Lsn, TableName};
 use spool::Spool;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
 
 use super::feed::{self, Into};
@@ -115,7 +115,10 @@ impl Follow<'_> {
                 stepped = self.applier.step() => stepped?,
                 facts = self.watch.look(self.context, self.source) => match facts {
                     Ok(facts) => self.watch.compare(self.context, &self.feed, facts)?,
-                    Err(failure) if failure.is_transient() => self.source.revive().await?,
+                    // The next look may work; that the source is gone the stream will say.
+                    Err(failure) if failure.is_transient() => {
+                        debug!(%failure, "the look into the catalog failed");
+                    }
                     Err(failure) => return Err(failure),
                 },
                 chunk = receiver.next(), if waiting.is_none() => match chunk {

@@ -6,10 +6,9 @@
 //! the start of each session, when the stream names something unknown, and once a minute. Rows in between may have been
 //! misread, so a difference that matters is a resync.
 //!
-//! The look runs as a task beside the stream: some of what it asks for waits for locks, which an ALTER TABLE may hold for
-//! long. What the stream itself has to wait for asks only of tables of the catalog, which nobody locks.
-
-use std::sync::Arc;
+//! The look runs as a task beside the stream, with a connection of its own: some of what it asks for waits for locks, which
+//! an ALTER TABLE may hold for long. What the stream itself has to wait for asks only of tables of the catalog, which nobody
+//! locks.
 
 use ::feed::{Feed, Known, Plugin, Shape};
 use change::{ReplicaIdentity, Table, TableName};
@@ -17,11 +16,12 @@ use snapshot::catalog::{self, Part};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::Client;
+use wal::ConnInfo;
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
 use crate::planned::Planned;
-use crate::source::Source;
+use crate::source::{self, Source};
 
 /// What the catalog says of all followed tables.
 pub(super) struct Facts {
@@ -68,10 +68,9 @@ impl Watch {
             Some(looking) => looking,
             none => {
                 sleep_until(self.due).await;
-                let (client, version) = (source.client.clone(), source.version);
-                let (publication, oids) =
-                    (context.config.source.publication.to_string(), oids(context));
-                none.insert(tokio::spawn(facts(client, publication, version, oids)))
+                let (info, version) = (source.info.clone(), source.version);
+                let publication = context.config.source.publication.to_string();
+                none.insert(tokio::spawn(facts(info, publication, version, oids(context))))
             }
         };
         let facts = looking.await;
@@ -135,11 +134,12 @@ fn oids(context: &Context) -> Vec<u32> {
 }
 
 async fn facts(
-    client: Arc<Client>,
+    info: ConnInfo,
     publication: String,
     version: u32,
     oids: Vec<u32>,
 ) -> Result<Facts, Failure> {
+    let client = source::open(&info).await?;
     let tables = catalog::published_tables(&client, &publication, version).await?;
     let parts = parts(&client, &oids).await?;
     Ok(Facts { tables, parts })
