@@ -115,6 +115,11 @@ impl<'a> Tables<'a> {
         })
     }
 
+    /// Whether this description has been met before.
+    pub(crate) fn has_seen(&self, relation: &Relation) -> bool {
+        matches!(self.seen.get(relation.number as usize), Some(Some(_)))
+    }
+
     /// The place of a relation that [`Tables::find`] has found.
     #[inline]
     pub(crate) fn place(&self, relation: &Relation) -> Option<&Place> {

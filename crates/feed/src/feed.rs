@@ -226,12 +226,12 @@ fn handle<S: Sink>(
         }
         Event::Commit(commit) => sink.commit(commit.end),
         Event::Relation(relation) => {
-            let mut widened = None;
+            let (mut widened, known) = (None, tables.has_seen(relation));
             let found = tables.find(relation, false, *commit, &mut widened)?;
             if let Some((at, shape)) = widened {
                 sink.shape(at, &shape);
             }
-            if matches!(found, Found::New(_) | Found::Other) {
+            if !known && matches!(found, Found::New(_) | Found::Other) {
                 return Ok(Taken::Described(relation.name.clone()));
             }
         }

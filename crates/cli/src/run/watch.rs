@@ -10,6 +10,8 @@
 //! an ALTER TABLE may hold for long. What the stream itself has to wait for asks only of tables of the catalog, which nobody
 //! locks.
 
+use std::time::Duration;
+
 use ::feed::{Feed, Known, Plugin, Shape};
 use change::{ReplicaIdentity, Table, TableName};
 use snapshot::catalog::{self, Part};
@@ -23,6 +25,9 @@ use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::source::{self, Source};
 
+/// Between two looks.
+const AT_LEAST: Duration = Duration::from_secs(1);
+
 /// What the catalog says of all followed tables.
 pub(super) struct Facts {
     tables: Vec<Table>,
@@ -33,6 +38,7 @@ pub(super) struct Facts {
 /// Looks into the catalog now and then. Ends with it when dropped.
 pub(super) struct Watch {
     due: Instant,
+    looked: Instant,
     looking: Option<JoinHandle<Result<Facts, Failure>>>,
     parts: Vec<(usize, Part)>,
 }
@@ -50,12 +56,13 @@ impl Watch {
         for (at, part) in &parts {
             feed.learn(part.name.clone(), Known::Part(*at));
         }
-        Ok(Watch { due: Instant::now(), looking: None, parts })
+        let now = Instant::now();
+        Ok(Watch { due: now, looked: now, looking: None, parts })
     }
 
-    /// Something new was named: look soon.
+    /// Something new was named: look soon, but not again and again.
     pub(super) fn hurry(&mut self) {
-        self.due = Instant::now();
+        self.due = self.due.min(self.looked + AT_LEAST);
     }
 
     /// Comes back with what was found whenever a look is over. May be dropped at any time and called again.
@@ -75,7 +82,8 @@ impl Watch {
         };
         let facts = looking.await;
         self.looking = None;
-        self.due = Instant::now() + context.config.source.catalog_interval;
+        self.looked = Instant::now();
+        self.due = self.looked + context.config.source.catalog_interval;
         facts.map_err(|error| {
             Failure::stop(format!("the look into the catalog failed: {error}"), "report this")
         })?
