@@ -95,7 +95,7 @@ pub(super) async fn open_spool(context: &Context) -> Result<Option<Spool>, Failu
             // The process before us may still be finishing; the slot is waited for in the same way.
             Err(error @ SpoolError::InUse { .. }) if began.elapsed() > SLOT_PATIENCE => {
                 return Err(Failure::retry(
-                    error.to_string(),
+                    format!("the slot {} is in use: {error}", config.slot),
                     "is a second wal2es running on this slot? Stop one of them",
                 ));
             }
