@@ -15,6 +15,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_column_comes_goes_or_changes", a_column_comes_goes_or_changes),
     Scenario::new("in_the_middle_of_a_transaction", in_the_middle_of_a_transaction),
     Scenario::new("what_documents_do_not_show", what_documents_do_not_show),
+    Scenario::new("what_makes_no_difference", what_makes_no_difference),
+    Scenario::new("a_publication_that_is_narrowed", a_publication_that_is_narrowed),
     Scenario::new("while_nobody_was_looking", while_nobody_was_looking),
     Scenario::new("another_table_of_the_name", another_table_of_the_name),
     Scenario::new("seen_in_text", seen_in_text),
@@ -112,6 +114,41 @@ fn in_the_middle_of_a_transaction() {
     );
     expect_resync(&mut case, connector, &["column \"extra\" was added"]);
     build_anew(&mut case);
+}
+
+/// What the connector itself recommends, and ordinary work beside it.
+fn what_makes_no_difference() {
+    for way in ["pgoutput", "test_decoding"] {
+        let mut case = Case::shared(&format!("ddl_none_{way}"));
+        case.read_by(way);
+        case.config["source"]["catalog_interval"] = "200ms".into();
+        case.table("item", "id int PRIMARY KEY, name text, price numeric(10, 2)");
+        case.execute("INSERT INTO item VALUES (1, 'one', 1.5)");
+        let mut connector = case.run();
+        let mut slow = case.database.session();
+        let mut open = slow.transaction().unwrap();
+        open.batch_execute("ALTER TABLE item REPLICA IDENTITY FULL").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        open.commit().unwrap();
+        for sql in [
+            "UPDATE item SET name = 'changed'",
+            "CREATE TABLE staging (LIKE item INCLUDING ALL)",
+            "INSERT INTO staging SELECT * FROM item",
+            "DROP TABLE staging",
+            "ANALYZE item",
+            "VACUUM FULL item",
+            "CREATE INDEX ON item (name)",
+            "UPDATE item SET id = id + 1",
+            "ALTER TABLE item REPLICA IDENTITY DEFAULT",
+            "INSERT INTO item VALUES (5, 'five', 5)",
+        ] {
+            case.execute(sql);
+            case.settle();
+            connector.must_run();
+        }
+        case.check();
+        connector.stop();
+    }
 }
 
 fn what_documents_do_not_show() {
@@ -274,7 +311,6 @@ fn seen_in_the_catalog_alone() {
              ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (price)",
             "the replica identity does not hold column \"id\"",
         ),
-        ("ALTER TABLE item REPLICA IDENTITY FULL", "replica identity changed"),
     ]
     .into_iter()
     .enumerate()
@@ -321,4 +357,15 @@ fn a_lock_holds_nothing_up() {
         connector.stop();
         open.commit().unwrap();
     }
+}
+
+fn a_publication_that_is_narrowed() {
+    let (mut case, connector) = streaming("ddl_narrowed", "pgoutput");
+    connector.stop();
+    case.config["source"]["catalog_interval"] = "500ms".into();
+    let connector = case.run();
+    case.execute("ALTER PUBLICATION ddl_narrowed SET (publish = 'insert')");
+    case.execute("UPDATE item SET name = 'lost'");
+    let words = ["needs resync", "the publication does not publish update, delete, truncate"];
+    connector.end(PATIENCE).expect(3, &words);
 }

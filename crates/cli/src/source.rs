@@ -100,18 +100,9 @@ impl Source {
                 "run `wal2es setup`, or have its SQL run by an administrator: `wal2es setup --print`",
             )
         })?;
-        if !(found.insert && found.update && found.delete && found.truncate) {
-            let left_out: Vec<_> = [
-                (found.insert, "insert"),
-                (found.update, "update"),
-                (found.delete, "delete"),
-                (found.truncate, "truncate"),
-            ]
-            .into_iter()
-            .filter_map(|(published, what)| (!published).then_some(what))
-            .collect();
+        if let Some(left_out) = found.leaves_out() {
             return Err(Failure::config(
-                format!("the publication {name} does not publish {}", left_out.join(", ")),
+                format!("the publication {name} does not publish {left_out}"),
                 format!(
                     "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate')",
                     wal::identifier(name)

@@ -34,8 +34,6 @@ pub enum Taken {
         /// The index whose table this could be, by its columns.
         could_be: Option<usize>,
     },
-    /// A table was described that nobody knew of; it may be a new partition. Look into the catalog.
-    Described(TableName),
 }
 
 /// Reads one session.
@@ -102,6 +100,11 @@ impl<'a> Feed<'a> {
     /// What the name stands for, of a table that is not followed under it so far.
     pub fn learn(&mut self, name: TableName, known: Known) {
         self.tables.names.learn(name, known);
+    }
+
+    /// Whether a table was described in new words since this was asked last: worth a look into the catalog.
+    pub fn newly_described(&mut self) -> bool {
+        std::mem::take(&mut self.tables.described)
     }
 
     /// Whether rows of that name were passed over as nobody's.
@@ -226,13 +229,10 @@ fn handle<S: Sink>(
         }
         Event::Commit(commit) => sink.commit(commit.end),
         Event::Relation(relation) => {
-            let (mut widened, known) = (None, tables.has_seen(relation));
-            let found = tables.find(relation, false, *commit, &mut widened)?;
+            let mut widened = None;
+            tables.find(relation, false, *commit, &mut widened)?;
             if let Some((at, shape)) = widened {
                 sink.shape(at, &shape);
-            }
-            if !known && matches!(found, Found::New(_) | Found::Other) {
-                return Ok(Taken::Described(relation.name.clone()));
             }
         }
         Event::Truncate(truncate) => {

@@ -23,6 +23,21 @@ pub struct Publication {
     pub truncate: bool,
 }
 
+impl Publication {
+    /// The operations that it leaves out, if any.
+    pub fn leaves_out(&self) -> Option<String> {
+        let all = [
+            (self.insert, "insert"),
+            (self.update, "update"),
+            (self.delete, "delete"),
+            (self.truncate, "truncate"),
+        ];
+        let left_out: Vec<&str> =
+            all.into_iter().filter_map(|(published, what)| (!published).then_some(what)).collect();
+        (!left_out.is_empty()).then(|| left_out.join(", "))
+    }
+}
+
 /// The publication `name`, if there is one.
 ///
 /// # Errors
@@ -75,7 +90,8 @@ pub async fn published_tables(
     }
     let type_oids: Vec<u32> = type_oids.into_iter().collect();
     let types = Types::load(client, &type_oids).await?;
-    Ok(described.iter().map(|(row, columns)| table(row, columns, &types)).collect())
+    let generated = server_version >= 180_000;
+    Ok(described.iter().map(|(row, columns)| table(row, columns, &types, generated)).collect())
 }
 
 /// A partition, at whatever level, of the table `root`.
@@ -147,6 +163,7 @@ const COLUMNS: &str = "
            a.attlen = -1 AND a.attstorage <> 'p' AS toastable,
            (SELECT array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum) FROM pg_catalog.pg_index i
              WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indimmediate AND i.indisvalid) AS key_place,
+           EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = a.attrelid AND c.relreplident = 'f') OR
            EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
              WHERE i.indrelid = a.attrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND i.indimmediate
                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
@@ -157,11 +174,12 @@ const COLUMNS: &str = "
      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum";
 
-fn table(row: &Row, columns: &[Row], types: &Types) -> Table {
+/// `generated`: the server can publish generated columns. Before 18 it can't, whatever its view says.
+fn table(row: &Row, columns: &[Row], types: &Types, generated: bool) -> Table {
     let identity = identity(row.get(3));
     let list: Option<Vec<String>> = row.get(4);
     let published = |column: &&Row| match &list {
-        Some(list) => list.contains(&column.get(0)),
+        Some(list) => list.contains(&column.get(0)) && (generated || !column.get::<_, bool>(5)),
         None => !column.get::<_, bool>(5),
     };
     let mut key: Vec<(i32, String)> = columns

@@ -212,6 +212,13 @@ impl Config {
                 "use source.plugin: pgoutput, or leave source.streaming out",
             ));
         }
+        let interval = self.source.catalog_interval;
+        if !(Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&interval) {
+            return Err(Failure::config(
+                "source.catalog_interval must be between 100ms and 24h",
+                "leave it out for the default, 60s",
+            ));
+        }
         wal::slot_name(&self.source.slot)?;
         let both = self.target.username.is_some() != self.target.password.is_some();
         if both {

@@ -152,7 +152,8 @@ impl From<FeedError> for Failure {
                 Failure::stop(
                     message,
                     format!(
-                        "ALTER TABLE {} REPLICA IDENTITY FULL, then {ANEW}; or leave the column out with `exclude`",
+                        "ALTER TABLE {} REPLICA IDENTITY FULL (and of each partition, if it has any), then {ANEW}; or leave the \
+                     column out with `exclude`",
                         table.quoted()
                     ),
                 )

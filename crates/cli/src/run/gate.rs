@@ -143,7 +143,12 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                 ANEW,
             ));
         }
-        managed.push(Managed::new(one.index.clone(), kept.clone(), number));
+        let mut kept = kept.clone();
+        // The columns of a state that does not have them yet are those of the plan, whose hash is the same.
+        if kept.columns.iter().any(|column| column.number == 0) || kept.columns.is_empty() {
+            kept.columns = one.index.columns.clone();
+        }
+        managed.push(Managed::new(one.index.clone(), kept, number));
     }
     let dropped = state
         .indexes

@@ -28,6 +28,7 @@ use crate::planned::{self, Planned};
 use crate::position;
 use crate::source::Source;
 use spool::Spool;
+use watch::Watch;
 
 /// How long the end may take: what is in flight, the refresh, the state.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -197,9 +198,11 @@ async fn stream(
     mut spool: Option<&mut Spool>,
 ) -> Result<(), Failure> {
     let mut pause = Duration::from_millis(50);
+    let mut watch = Watch::new();
     loop {
         let began = applier.durable();
-        let ended = session::run(context, source, applier, goal, spool.as_deref_mut()).await;
+        let ended =
+            session::run(context, source, applier, goal, spool.as_deref_mut(), &mut watch).await;
         match ended {
             Ok(()) => return Ok(()),
             // What keeps the first session from beginning is the user's to know.

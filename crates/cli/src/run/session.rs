@@ -11,11 +11,11 @@ use apply::{Applier, Session};
 use change::{Lsn, TableName};
 use spool::Spool;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
 
 use super::feed::{self, Into};
-use super::watch::{self, Watch};
+use super::watch::{Facts, Watch};
 use super::{Context, DRAIN, SLOT_PATIENCE, gate};
 use crate::failure::Failure;
 use crate::position;
@@ -28,6 +28,7 @@ pub(super) async fn run(
     applier: &mut Applier,
     goal: Option<Lsn>,
     spool: Option<&mut Spool>,
+    watch: &mut Watch,
 ) -> Result<(), Failure> {
     source.revive().await?;
     let stream = start(context, source, applier.confirmed()).await?;
@@ -48,7 +49,7 @@ pub(super) async fn run(
     let pump = tokio::spawn(pump.run(pump_stop.clone()));
     let mut feed = feed::open(context, source, applier, spool)?;
     // The receiver stays here until the end: without it the pump would take its leave before the last confirmation.
-    let watch = Watch::start(context, source, &mut feed).await?;
+    watch.begin_session(context, source, &mut feed).await?;
     let mut follow = Follow { context, source, applier, feed, watch, confirm: &confirm };
     let followed = follow.follow(&mut receiver, goal).await;
     match followed {
@@ -84,7 +85,7 @@ struct Follow<'a> {
     source: &'a mut Source,
     applier: &'a mut Applier,
     feed: Feed<'a>,
-    watch: Watch,
+    watch: &'a mut Watch,
     confirm: &'a Confirm,
 }
 
@@ -107,24 +108,35 @@ impl Follow<'_> {
                 if !self.take(&chunk).await? {
                     return Ok(End::Stopped);
                 }
+                // However much there is to do, what was found is looked at.
+                let found = tokio::select! {
+                    biased;
+                    facts = self.watch.look(self.context, self.source) => Some(facts),
+                    () = std::future::ready(()) => None,
+                };
+                found.map_or(Ok(()), |facts| self.compare(facts))?;
                 continue;
             }
             tokio::select! {
                 biased;
                 () = self.context.stop.cancelled() => return Ok(End::Stopped),
                 stepped = self.applier.step() => stepped?,
-                facts = self.watch.look(self.context, self.source) => match facts {
-                    Ok(facts) => self.watch.compare(self.context, &self.feed, facts)?,
-                    // The next look may work; that the source is gone the stream will say.
-                    Err(failure) if failure.is_transient() => {
-                        debug!(%failure, "the look into the catalog failed");
-                    }
-                    Err(failure) => return Err(failure),
-                },
+                facts = self.watch.look(self.context, self.source) => self.compare(facts)?,
                 chunk = receiver.next(), if waiting.is_none() => match chunk {
                     Some(chunk) => waiting = Some(chunk),
                     None => return Ok(End::SourceGone),
                 },
+            }
+        }
+    }
+
+    /// Only what a look has found stops anything; one that failed is followed by the next.
+    fn compare(&mut self, facts: Result<Facts, Failure>) -> Result<(), Failure> {
+        match facts {
+            Ok(facts) => self.watch.compare(self.context, &self.feed, facts),
+            Err(failure) => {
+                warn!(%failure, "the catalog could not be read; trying again later");
+                Ok(())
             }
         }
     }
@@ -145,6 +157,9 @@ impl Follow<'_> {
                 return Ok(false);
             }
         }
+        if self.feed.newly_described() {
+            self.watch.hurry();
+        }
         Ok(true)
     }
 
@@ -160,10 +175,6 @@ impl Follow<'_> {
                     Some(taken) => taken,
                     None => return Ok(false),
                 },
-                Taken::Described(_) => {
-                    self.watch.hurry();
-                    return Ok(true);
-                }
             }
         }
     }
@@ -186,7 +197,7 @@ impl Follow<'_> {
         let context = self.context;
         let look = async {
             self.source.revive().await?;
-            watch::lookup(context, self.source, &name, could_be).await
+            self.watch.lookup(context, self.source, &name, could_be).await
         };
         let known = tokio::select! {
             biased;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ::feed::{Feed, Known, Plugin, Shape};
 use change::{ReplicaIdentity, Table, TableName};
-use snapshot::catalog::{self, Part};
+use snapshot::catalog::{self, Part, Publication};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::Client;
@@ -28,40 +28,58 @@ use crate::source::{self, Source};
 /// Between two looks.
 const AT_LEAST: Duration = Duration::from_secs(1);
 
+/// How long a look waits for a lock before it gives up and the next one tries.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '10s'";
+
 /// What the catalog says of all followed tables.
 pub(super) struct Facts {
+    publication: Option<Publication>,
     tables: Vec<Table>,
     /// With the place of the followed table that they are partitions of.
     parts: Vec<(usize, Part)>,
 }
 
-/// Looks into the catalog now and then. Ends with it when dropped.
+/// Looks into the catalog now and then, over all sessions of a run.
 pub(super) struct Watch {
     due: Instant,
     looked: Instant,
+    /// Something new was named while a look was under way.
+    again: bool,
     looking: Option<JoinHandle<Result<Facts, Failure>>>,
-    parts: Vec<(usize, Part)>,
+    /// As of the last look.
+    parts: Option<Vec<(usize, Part)>>,
+    /// The version of each followed table's row in `pg_class` when it was first read.
+    versions: Option<Vec<String>>,
 }
 
 impl Watch {
-    /// At the start of a session: the first look, whose partitions the feed is told.
-    pub(super) async fn start(
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Watch { due: now, looked: now, again: false, looking: None, parts: None, versions: None }
+    }
+
+    /// At the start of a session: is it still the same, and which names are those of partitions? A look follows at once.
+    pub(super) async fn begin_session(
+        &mut self,
         context: &Context,
         source: &Source,
         feed: &mut Feed<'_>,
-    ) -> Result<Watch, Failure> {
-        let names = must_be_the_same(context, source);
+    ) -> Result<(), Failure> {
         let oids = oids(context);
-        let ((), parts) = tokio::try_join!(names, parts(&source.client, &oids))?;
+        let (versions, parts) =
+            tokio::try_join!(must_be_the_same(context, source), parts(&source.client, &oids))?;
         for (at, part) in &parts {
             feed.learn(part.name.clone(), Known::Part(*at));
         }
-        let now = Instant::now();
-        Ok(Watch { due: now, looked: now, looking: None, parts })
+        self.versions.get_or_insert(versions);
+        self.parts.get_or_insert(parts);
+        self.due = Instant::now();
+        Ok(())
     }
 
     /// Something new was named: look soon, but not again and again.
     pub(super) fn hurry(&mut self) {
+        self.again = self.looking.is_some();
         self.due = self.due.min(self.looked + AT_LEAST);
     }
 
@@ -83,10 +101,10 @@ impl Watch {
         let facts = looking.await;
         self.looking = None;
         self.looked = Instant::now();
-        self.due = self.looked + context.config.source.catalog_interval;
-        facts.map_err(|error| {
-            Failure::stop(format!("the look into the catalog failed: {error}"), "report this")
-        })?
+        let pause = if self.again { AT_LEAST } else { context.config.source.catalog_interval };
+        self.again = false;
+        self.due = self.looked + pause;
+        facts.map_err(|error| Failure::retry(format!("the look failed: {error}"), "report this"))?
     }
 
     /// Compares what was found with what the plan was made of.
@@ -97,6 +115,12 @@ impl Watch {
         facts: Facts,
     ) -> Result<(), Failure> {
         let plugin = context.config.plugin()?;
+        if let Some(leaves_out) = facts.publication.as_ref().and_then(Publication::leaves_out)
+            && let Some(one) = context.planned.first()
+        {
+            let problem = format!("the publication does not publish {leaves_out} any more");
+            return Err(changed(&one.table, &problem));
+        }
         for one in &context.planned {
             let now = facts.tables.iter().find(|now| now.oid == one.table.oid);
             let difference = match now {
@@ -117,15 +141,52 @@ impl Watch {
                 return Err(changed(&one.table, &problem));
             }
         }
-        for (at, part) in &self.parts {
+        for (at, part) in self.parts.iter().flatten() {
             let still = facts.parts.iter().any(|(_, now)| now.oid == part.oid);
             if let Some(one) = context.planned.get(*at).filter(|_| !still) {
                 let problem = format!("its partition {} was detached or dropped", part.name);
                 return Err(changed(&one.table, &problem));
             }
         }
-        self.parts = facts.parts;
+        self.parts = Some(facts.parts);
         Ok(())
+    }
+
+    /// What a name stands for that the stream has used and that nobody has told of. `could_be`: a followed table with the
+    /// same columns.
+    pub(super) async fn lookup(
+        &self,
+        context: &Context,
+        source: &Source,
+        name: &TableName,
+        could_be: Option<usize>,
+    ) -> Result<Known, Failure> {
+        const QUERY: &str = "WITH RECURSIVE up(oid) AS ( \
+                   SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                    WHERE n.nspname = $1 AND c.relname = $2 \
+                   UNION SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid \
+                     JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND p.relkind = 'p') \
+             SELECT oid FROM up";
+        let rows = source.client.query(QUERY, &[&name.schema, &name.name]).await?;
+        let versions = must_be_the_same(context, source).await?;
+        let above: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+        if !above.is_empty() {
+            let root = context.planned.iter().position(|one| above.contains(&one.table.oid));
+            return Ok(root.map_or(Known::Other, Known::Part));
+        }
+        // A table that is gone may be a followed one under a name of the past, if that was altered at all.
+        let altered = |at: &usize| {
+            let before = self.versions.as_ref().and_then(|versions| versions.get(*at));
+            before != versions.get(*at)
+        };
+        let one = could_be.filter(altered).and_then(|at| context.planned.get(at));
+        if let Some(one) = one {
+            let problem =
+                format!("it may have been {name} for a time, a table that is not there any more");
+            return Err(changed(&one.table, &problem));
+        }
+        tracing::debug!(table = %name, "rows of a table that is not there any more are passed over");
+        Ok(Known::Other)
     }
 }
 
@@ -148,9 +209,13 @@ async fn facts(
     oids: Vec<u32>,
 ) -> Result<Facts, Failure> {
     let client = source::open(&info).await?;
+    client.batch_execute(LOCK_TIMEOUT).await?;
+    // One view of the catalog for all of it.
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let publication_now = catalog::publication(&client, &publication).await?;
     let tables = catalog::published_tables(&client, &publication, version).await?;
     let parts = parts(&client, &oids).await?;
-    Ok(Facts { tables, parts })
+    Ok(Facts { publication: publication_now, tables, parts })
 }
 
 /// The partitions of these tables, with the places of the tables.
@@ -171,12 +236,12 @@ fn difference(one: &Planned, now: &Table, plugin: Plugin) -> Option<String> {
     if plugin == Plugin::TestDecoding && now.name != before.name {
         return Some(format!("it was renamed to {}, which test_decoding does not tell", now.name));
     }
-    if plugin == Plugin::TestDecoding && now.identity != before.identity {
-        return Some("its replica identity changed, which test_decoding does not tell".to_owned());
-    }
-    let identifies =
-        |key: &&str| now.columns.iter().any(|column| column.name == **key && column.in_identity);
-    if let Some(key) = one.plan.key_columns().find(|key| !identifies(key)) {
+    // pgoutput tells it with the rows, and Postgres refuses those that it could not tell.
+    let unidentified = |key: &&str| {
+        plugin == Plugin::TestDecoding
+            && !now.columns.iter().any(|column| column.name == **key && column.in_identity)
+    };
+    if let Some(key) = one.plan.key_columns().find(unidentified) {
         return Some(format!("the replica identity does not hold column {key:?} of the id"));
     }
     let known = |name: &String| {
@@ -193,70 +258,29 @@ fn difference(one: &Planned, now: &Table, plugin: Plugin) -> Option<String> {
 ///
 /// pgoutput sends rows of a partition as the root's, and says of the image before what the *root's* replica identity is;
 /// what the image holds, the partition's decides. `ALTER TABLE … REPLICA IDENTITY` on a root does not reach its partitions.
+/// (That a key image may be marked as a whole row is dealt with where values are taken from one.)
 pub(super) fn weaker(one: &Planned, part: &Part) -> Option<(String, String)> {
     let full = part.identity == ReplicaIdentity::Full;
     let missing =
         one.plan.key_columns().find(|key| !full && !part.identity_columns.iter().any(|c| c == key));
-    let remedy =
-        |identity| format!("ALTER TABLE {} REPLICA IDENTITY {identity}", part.name.quoted());
-    match missing {
-        Some(key) => Some((
-            format!(
-                "the replica identity of its partition {} does not hold column {key:?} of the id",
-                part.name
-            ),
-            remedy("FULL"),
-        )),
-        None if one.table.identity == ReplicaIdentity::Full && !full => Some((
-            format!(
-                "its partition {} has not the replica identity FULL that it has itself",
-                part.name
-            ),
-            remedy("FULL"),
-        )),
-        None => None,
-    }
+    missing.map(|key| {
+        let part = &part.name;
+        let problem = format!(
+            "the replica identity of its partition {part} does not hold column {key:?} of the id"
+        );
+        (problem, format!("ALTER TABLE {} REPLICA IDENTITY FULL", part.quoted()))
+    })
 }
 
-/// What a name stands for that the stream has used and that nobody has told of. `could_be`: a followed table with the same
-/// columns.
-pub(super) async fn lookup(
-    context: &Context,
-    source: &Source,
-    name: &TableName,
-    could_be: Option<usize>,
-) -> Result<Known, Failure> {
-    const QUERY: &str = "WITH RECURSIVE up(oid) AS ( \
-               SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                WHERE n.nspname = $1 AND c.relname = $2 \
-               UNION SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid \
-                 JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND p.relkind = 'p') \
-         SELECT oid FROM up";
-    let rows = source.client.query(QUERY, &[&name.schema, &name.name]).await?;
-    // A table that is gone may be a followed one under a name of the past.
-    must_be_the_same(context, source).await?;
-    let above: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
-    if above.is_empty() {
-        if let Some(one) = could_be.and_then(|at| context.planned.get(at)) {
-            let problem =
-                format!("it may have been {name} for a time, a table that is not there any more");
-            return Err(changed(&one.table, &problem));
-        }
-        tracing::warn!(table = %name, "rows of a table that is not there any more are passed over");
-        return Ok(Known::Other);
-    }
-    let root = context.planned.iter().position(|one| above.contains(&one.table.oid));
-    Ok(root.map_or(Known::Other, Known::Part))
-}
-
-/// With test_decoding: the followed tables have the names and replica identities that they were planned with.
-async fn must_be_the_same(context: &Context, source: &Source) -> Result<(), Failure> {
-    const QUERY: &str = "SELECT n.nspname::text, c.relname::text, c.relreplident \
+/// With test_decoding: the followed tables have the names that they were planned with. Gives the versions of their rows in
+/// the catalog, which every ALTER TABLE changes.
+async fn must_be_the_same(context: &Context, source: &Source) -> Result<Vec<String>, Failure> {
+    const QUERY: &str = "SELECT n.nspname::text, c.relname::text, c.xmin::text \
            FROM unnest($1::oid[]) WITH ORDINALITY AS t(oid, at) \
            LEFT JOIN pg_catalog.pg_class c ON c.oid = t.oid \
            LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY t.at";
     if context.config.plugin()? == Plugin::PgOutput {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let rows = source.client.query(QUERY, &[&oids(context)]).await?;
     for (one, row) in context.planned.iter().zip(&rows) {
@@ -269,12 +293,8 @@ async fn must_be_the_same(context: &Context, source: &Source) -> Result<(), Fail
             let why = format!("it was renamed to {name}, which test_decoding does not tell");
             return Err(changed(table, &why));
         }
-        if row.get::<_, Option<i8>>(2).map(catalog::identity) != Some(table.identity) {
-            let why = "its replica identity changed, which test_decoding does not tell";
-            return Err(changed(table, why));
-        }
     }
-    Ok(())
+    Ok(rows.iter().map(|row| row.get::<_, Option<String>>(2).unwrap_or_default()).collect())
 }
 
 fn changed(table: &Table, why: &str) -> Failure {
