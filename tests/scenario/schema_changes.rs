@@ -240,7 +240,7 @@ fn another_table_of_the_name() {
 fn seen_in_text() {
     for (at, (change, after, words)) in [
         ("ALTER TABLE item ADD COLUMN extra text", "item", "column \"extra\" was added"),
-        ("ALTER TABLE item RENAME COLUMN note TO remark", "item", "remark"),
+        ("ALTER TABLE item RENAME COLUMN note TO remark", "item", "\"note\" was dropped or renamed"),
         ("ALTER TABLE item ALTER price TYPE float8", "item", "\"price\" was of type double precision"),
         ("ALTER TABLE item RENAME TO renamed", "renamed", "renamed to public.renamed"),
         ("ALTER TABLE item RENAME TO gone; CREATE TABLE t (id int, name text)", "t", "renamed to public.gone"),
