@@ -14,6 +14,7 @@ pub struct Pair {
 }
 
 static SHARED: RwLock<Option<Pair>> = RwLock::new(None);
+static STARTING: Mutex<()> = Mutex::new(());
 static FRAGILE: Mutex<Option<Pair>> = Mutex::new(None);
 static SECURE: Mutex<Option<Pair>> = Mutex::new(None);
 
@@ -41,16 +42,20 @@ fn chosen(variable: &str, default: &str, kinds: &[&str]) -> String {
 
 /// The shared pair, held for as long as the guard lives.
 pub fn pair() -> Guard {
-    let reading = SHARED.read().unwrap_or_else(PoisonError::into_inner);
-    if reading.is_some() {
-        return Guard(reading);
+    let running = || {
+        let reading = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+        reading.is_some().then(|| Guard(reading))
+    };
+    if let Some(guard) = running() {
+        return guard;
     }
-    drop(reading);
-    let mut writing = SHARED.write().unwrap_or_else(PoisonError::into_inner);
-    if writing.is_none() {
-        *writing = Some(Pair::start(&postgres_kind(), &["--set", SLOTS], &search_kind(), &[]));
+    // Whoever waits here does not wait to write: that would keep a test that has one guard from taking another.
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(guard) = running() {
+        return guard;
     }
-    drop(writing);
+    let pair = Pair::start(&postgres_kind(), &["--set", SLOTS], &search_kind(), &[]);
+    *SHARED.write().unwrap_or_else(PoisonError::into_inner) = Some(pair);
     Guard(SHARED.read().unwrap_or_else(PoisonError::into_inner))
 }
 
