@@ -37,6 +37,15 @@ fn streaming(name: &str, way: &str) -> (Case, Connector) {
     (case, connector)
 }
 
+/// The same, started anew with more looks into the catalog, and streaming.
+fn looking_often(case: &mut Case, connector: Connector) -> Connector {
+    connector.stop();
+    case.config["source"]["catalog_interval"] = "500ms".into();
+    let connector = case.run();
+    wait_for("the stream", PATIENCE, || connector.log().contains("streaming from").then_some(()));
+    connector
+}
+
 /// It stops on purpose, with these words; `status` repeats them, and so does the next start.
 fn expect_resync(case: &mut Case, connector: Connector, words: &[&str]) {
     let mut all = vec!["needs resync", "teardown --indices"];
@@ -316,10 +325,7 @@ fn seen_in_the_catalog_alone() {
     .enumerate()
     {
         let (mut case, connector) = streaming(&format!("ddl_catalog{at}"), "test_decoding");
-        connector.stop();
-        case.config["source"]["catalog_interval"] = "500ms".into();
-        let connector = case.run();
-        wait_for("the stream", PATIENCE, || connector.log().contains("streaming from").then_some(()));
+        let connector = looking_often(&mut case, connector);
         case.execute(change);
         expect_resync(&mut case, connector, &["public.item", words]);
     }
@@ -361,9 +367,7 @@ fn a_lock_holds_nothing_up() {
 
 fn a_publication_that_is_narrowed() {
     let (mut case, connector) = streaming("ddl_narrowed", "pgoutput");
-    connector.stop();
-    case.config["source"]["catalog_interval"] = "500ms".into();
-    let connector = case.run();
+    let connector = looking_often(&mut case, connector);
     case.execute("ALTER PUBLICATION ddl_narrowed SET (publish = 'insert')");
     case.execute("UPDATE item SET name = 'lost'");
     let words = ["needs resync", "the publication does not publish update, delete, truncate"];
