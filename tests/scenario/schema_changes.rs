@@ -46,6 +46,22 @@ fn looking_often(case: &mut Case, connector: Connector) -> Connector {
     connector
 }
 
+/// Waits until the catalog is being looked at: the look waits for a lock, or has come and gone several times.
+fn looked_at(case: &mut Case) {
+    const QUERY: &str = "SELECT sessions, EXISTS (SELECT FROM pg_stat_activity a \
+         WHERE a.datname = current_database() AND a.wait_event_type = 'Lock') \
+         FROM pg_stat_database WHERE datname = current_database()";
+    let mut look = || {
+        let row = case.sql.query_one(QUERY, &[]).unwrap();
+        (row.get::<_, i64>(0), row.get::<_, bool>(1))
+    };
+    let before = look().0;
+    wait_for("a look into the catalog", PATIENCE, || {
+        let (sessions, waits) = look();
+        (waits || sessions >= before + 3).then_some(())
+    });
+}
+
 /// It stops on purpose, with these words; `status` repeats them, and so does the next start.
 fn expect_resync(case: &mut Case, connector: Connector, words: &[&str]) {
     let mut all = vec!["needs resync", "teardown --indices"];
@@ -137,7 +153,7 @@ fn what_makes_no_difference() {
         let mut slow = case.database.session();
         let mut open = slow.transaction().unwrap();
         open.batch_execute("ALTER TABLE item REPLICA IDENTITY FULL").unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        looked_at(&mut case);
         open.commit().unwrap();
         for sql in [
             "UPDATE item SET name = 'changed'",
@@ -305,7 +321,9 @@ fn killed_within_a_widening() {
         "BEGIN; INSERT INTO item (id, name) VALUES (10, 'before'); ALTER TABLE item ALTER name TYPE varchar(50); \
          INSERT INTO item (id, name) SELECT n, 'row ' || n FROM generate_series(11, 60000) n; COMMIT",
     );
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // The first of it has been written, and is not shown.
+    let written = format!("{}/_doc/11", case.alias("item"));
+    wait_for("the middle of the transaction", PATIENCE, || case.search.find(&written));
     connector.kill();
     let connector = case.run_busy();
     case.check();
@@ -350,9 +368,9 @@ fn a_lock_holds_nothing_up() {
         let mut busy = case.database.session();
         let mut open = busy.transaction().unwrap();
         open.batch_execute("ALTER TABLE item ALTER name SET DEFAULT 'x'").unwrap();
+        looked_at(&mut case);
         for id in 0..20 {
             case.execute(&format!("INSERT INTO other VALUES ({id}, 'meanwhile')"));
-            std::thread::sleep(std::time::Duration::from_millis(50));
         }
         // test_decoding: a name that has to be looked up.
         case.execute("CREATE TABLE noise (id int)");

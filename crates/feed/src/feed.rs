@@ -27,7 +27,8 @@ pub enum Taken {
     Truncated(Vec<usize>),
     /// A transaction that was held is due: call [`Feed::released`] until it says that there is no more.
     Released,
-    /// Look this name up in the catalog, tell with [`Feed::learn`] what it is, and call [`Feed::again`].
+    /// Look this name up in the catalog, tell with [`Feed::learn`] what it is, and call [`Feed::again`]. Only
+    /// [`Feed::released`] asks: the plugin that tells no OIDs has all of its rows held.
     Lookup {
         /// The name.
         name: TableName,
@@ -133,13 +134,7 @@ impl<'a> Feed<'a> {
                 Ok(Taken::Done)
             }
             Event::Release(release) => self.release(sink, lsn, &release),
-            event => {
-                let taken = handle(tables, work, commit, event, sink)?;
-                if matches!(taken, Taken::Lookup { .. }) {
-                    self.wait(message);
-                }
-                Ok(taken)
-            }
+            event => handle(tables, work, commit, event, sink),
         }
     }
 
@@ -196,11 +191,6 @@ impl<'a> Feed<'a> {
         let Feed { decoder, tables, work, commit, waiting, .. } = self;
         let event = decoder.replay(waiting).map_err(malformed(*commit, *commit))?;
         handle(tables, work, commit, event, sink)
-    }
-
-    fn wait(&mut self, message: &[u8]) {
-        self.waiting.clear();
-        self.waiting.extend_from_slice(message);
     }
 }
 
