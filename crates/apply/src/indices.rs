@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use change::Lsn;
 use serde_json::{Map, Value, json};
 
 use crate::bulk::Guard;
@@ -28,6 +29,8 @@ pub struct IndexPlan {
     pub hash: String,
     /// The columns that documents are made of.
     pub columns: Vec<ColumnState>,
+    /// `pg_class.oid` of the table.
+    pub table_oid: u32,
 }
 
 /// Whose an index is, kept in its mapping's `_meta`.
@@ -87,6 +90,10 @@ impl Managed {
             truncations: 0,
             plan_hash: plan.hash.clone(),
             columns: plan.columns.clone(),
+            table_oid: plan.table_oid,
+            since: Lsn::ZERO,
+            held: false,
+            kept: Vec::new(),
         };
         Ok(Managed { plan, state, number, dirty: true })
     }
@@ -427,6 +434,10 @@ mod tests {
             truncations: 0,
             plan_hash: String::new(),
             columns: Vec::new(),
+            table_oid: 0,
+            since: Lsn::ZERO,
+            held: false,
+            kept: vec![],
         };
         let facts = |uuid: &str, histories: &[&str]| IndexFacts {
             uuid: uuid.into(),

@@ -51,6 +51,30 @@ pub struct IndexState {
     /// The columns that its documents are made of, as they were at `applied_lsn`.
     #[serde(default)]
     pub columns: Vec<ColumnState>,
+    /// `pg_class.oid` of the table; 0 where it was not kept.
+    #[serde(default)]
+    pub table_oid: u32,
+    /// Commits before this are in the index already, whatever `applied_lsn` says: it was built beside the stream.
+    #[serde(default, with = "as_text")]
+    pub since: Lsn,
+    /// The alias is left as it is: it was turned back by `rollback`, or the index is still being built.
+    #[serde(default)]
+    pub held: bool,
+    /// Indices of earlier generations that `rollback` can turn the alias back to.
+    #[serde(default)]
+    pub kept: Vec<KeptIndex>,
+}
+
+/// An index that does not follow the stream any more and is kept for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptIndex {
+    /// Its name.
+    pub index: String,
+    /// When it may be dropped, in seconds since 1970.
+    pub until: u64,
+    /// It shows the table as of here.
+    #[serde(with = "as_text")]
+    pub applied_lsn: Lsn,
 }
 
 /// One column of the table of an index.
@@ -104,6 +128,16 @@ pub struct State {
     /// Why the indices can't be made right by the stream alone, when they can't.
     #[serde(default)]
     pub needs_resync: Option<String>,
+    /// Indices whose tables are not published any more: they stay as they are.
+    #[serde(default)]
+    pub detached: Vec<IndexState>,
+    /// How many times somebody else than the connector has changed this document: whoever runs must read it again then.
+    #[serde(default)]
+    pub revision: u64,
+    /// The slot is a failover slot and the standbys that could be promoted are waited for: what is in the index is on
+    /// them too.
+    #[serde(default)]
+    pub failover: bool,
     /// The process that wrote last.
     #[serde(default)]
     pub writer: String,
@@ -286,6 +320,9 @@ mod tests {
             writer: "before".into(),
             sequence: 7,
             needs_resync: None,
+            detached: Vec::new(),
+            revision: 0,
+            failover: false,
         }
     }
 

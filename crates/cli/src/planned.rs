@@ -159,8 +159,15 @@ fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned,
     let shape = Shape::of(&table, &plan);
     let hash = hash(&table, &plan, &shape, &mapping);
     let columns = columns_of(&shape);
-    let index =
-        IndexPlan { alias, table: table.name.to_string(), mapping, settings, hash, columns };
+    let index = IndexPlan {
+        alias,
+        table: table.name.to_string(),
+        mapping,
+        settings,
+        hash,
+        columns,
+        table_oid: table.oid,
+    };
     Ok(Planned { table, plan, spec, index })
 }
 

@@ -1,73 +1,67 @@
-//! How far the copy is: bars on a terminal, a log line now and then elsewhere.
+//! How far a copy is: a log line now and then.
 
-use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use indicatif::{HumanFloatCount, ProgressBar, ProgressState, ProgressStyle};
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Progress of one table.
-pub(crate) struct Progress {
-    table: String,
-    rows: u64,
-    bar: Option<ProgressBar>,
+/// A copy under way. Whoever copies tells what has been done, from any task; whoever shows it looks when it likes.
+pub(crate) struct Copying {
+    tables: Vec<TableProgress>,
     began: Instant,
-    said: Instant,
+    said: Mutex<Instant>,
 }
 
-impl Progress {
-    /// `estimate` is what the statistics of the server say, 0 if nothing.
-    pub(crate) fn new(table: String, estimate: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(estimate);
-            let style = if estimate > 0 {
-                "{msg} {bar:30} {human_pos}/{human_len} rows, {rate} rows/s, {eta} left"
-            } else {
-                "{msg} {spinner} {human_pos} rows, {rate} rows/s"
-            };
-            if let Ok(style) = ProgressStyle::with_template(style) {
-                let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                    let _ = write!(out, "{}", HumanFloatCount(state.per_sec().round()));
-                };
-                bar.set_style(style.with_key("rate", rate));
-            }
-            bar.set_message(table.clone());
-            bar
-        });
+/// One table of a copy.
+pub(crate) struct TableProgress {
+    pub(crate) table: String,
+    rows: AtomicU64,
+    /// What the statistics of the server say, corrected as the copy goes; 0 if nothing.
+    estimate: AtomicU64,
+    done: AtomicBool,
+}
+
+impl Copying {
+    /// With the estimated number of rows of each table.
+    pub(crate) fn new(tables: Vec<(String, u64)>) -> Self {
         let now = Instant::now();
-        Progress { table, rows: 0, bar, began: now, said: now }
+        let tables = tables
+            .into_iter()
+            .map(|(table, estimate)| TableProgress {
+                table,
+                rows: AtomicU64::new(0),
+                estimate: AtomicU64::new(estimate),
+                done: AtomicBool::new(false),
+            })
+            .collect();
+        Copying { tables, began: now, said: Mutex::new(now) }
     }
 
-    pub(crate) fn add(&mut self, rows: u64) {
-        self.rows += rows;
-        match &self.bar {
-            Some(bar) => {
-                // Statistics may be old.
-                if bar.length().is_some_and(|length| length > 0 && length < self.rows) {
-                    bar.set_length(self.rows);
-                }
-                bar.set_position(self.rows);
-            }
-            None if self.said.elapsed() > LINE_EVERY => {
-                self.said = Instant::now();
-                tracing::info!(table = %self.table, rows = self.rows, rate = self.rate(), "copying");
-            }
-            None => {}
+    /// `rows` more of the table at `at` are on their way.
+    pub(crate) fn add(&self, at: usize, rows: u64) {
+        let Some(table) = self.tables.get(at) else { return };
+        let rows = table.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        table.estimate.fetch_max(rows, Ordering::Relaxed);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() > LINE_EVERY {
+            *said = Instant::now();
+            tracing::info!(table = %table.table, rows, rate = self.rate(rows), "copying");
         }
     }
 
-    pub(crate) fn finish(self) -> u64 {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        tracing::info!(table = %self.table, rows = self.rows, rate = self.rate(), "copied");
-        self.rows
+    /// All rows of the table at `at` are on their way.
+    pub(crate) fn done(&self, at: usize) {
+        let Some(table) = self.tables.get(at) else { return };
+        table.done.store(true, Ordering::Relaxed);
+        let rows = table.rows.load(Ordering::Relaxed);
+        tracing::info!(table = %table.table, rows, rate = self.rate(rows), "copied");
     }
 
     /// Rows per second.
-    fn rate(&self) -> u64 {
+    fn rate(&self, rows: u64) -> u64 {
         let micros = self.began.elapsed().as_micros().max(1);
-        u64::try_from(u128::from(self.rows) * 1_000_000 / micros).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(rows) * 1_000_000 / micros).unwrap_or(u64::MAX)
     }
 }

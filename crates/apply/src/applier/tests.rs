@@ -23,6 +23,10 @@ fn state() -> State {
         truncations: 0,
         plan_hash: String::new(),
         columns: Vec::new(),
+        table_oid: 1,
+        since: Lsn::ZERO,
+        held: false,
+        kept: Vec::new(),
     };
     State {
         formula: crate::FORMULA,
@@ -39,6 +43,9 @@ fn state() -> State {
         writer: String::new(),
         sequence: 0,
         needs_resync: None,
+        detached: Vec::new(),
+        revision: 0,
+        failover: false,
     }
 }
 
@@ -53,6 +60,7 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
         settings: serde_json::Map::new(),
         hash: String::new(),
         columns: Vec::new(),
+        table_oid: 1,
     };
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");

@@ -1,17 +1,12 @@
 //! The first load: fresh indices, the rows at a consistent point, then the stream from there.
 
-use apply::{FORMULA, Indices, Loader, Managed, State, Step, Store};
+use apply::{FORMULA, Indices, Managed, State, Step, Store};
 use change::Lsn;
-use document::Scratch;
 use snapshot::Snapshot;
-use snapshot::copy::Copy;
 use tracing::{info, warn};
-use wal::Connection;
 
-use super::Context;
+use super::{Context, copy};
 use crate::failure::Failure;
-use crate::planned::Planned;
-use crate::progress::Progress;
 use crate::source::Source;
 
 /// How often a copy is begun anew because a table was rewritten under it.
@@ -40,6 +35,9 @@ pub(super) async fn first_load(
         writer: String::new(),
         sequence: 0,
         needs_resync: None,
+        detached: Vec::new(),
+        revision: 0,
+        failover: false,
     };
     state.generation = next_generation(context, &state, interrupted.as_ref()).await?;
     for _ in 0..ATTEMPTS {
@@ -78,7 +76,7 @@ async fn attempt(
     let before = files(context, source).await?;
     let snapshot = Snapshot::create(&source.info, &context.config.source.plugin).await?;
     info!(at = %snapshot.at, tables = context.planned.len(), "copying the tables");
-    copy_all(context, source, &snapshot, &indices).await?;
+    copy::all(context, source, &snapshot, &indices).await?;
     if files(context, source).await? != before {
         return Ok(None);
     }
@@ -143,68 +141,4 @@ async fn files(context: &Context, source: &Source) -> Result<Vec<(u32, Option<u3
     let oids: Vec<u32> = context.planned.iter().map(|one| one.table.oid).collect();
     let rows = source.client.query(QUERY, &[&oids]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-async fn copy_all(
-    context: &Context,
-    source: &Source,
-    snapshot: &Snapshot,
-    indices: &Indices,
-) -> Result<(), Failure> {
-    let mut session = snapshot.session(&source.info).await?;
-    let mut loader =
-        Loader::new(context.target.clone(), indices.clone(), context.config.limits(), snapshot.at);
-    for (at, one) in context.planned.iter().enumerate() {
-        let estimate = estimate(source, one).await?;
-        let progress = Progress::new(one.table.name.to_string(), estimate);
-        copy_table(at, one, &mut session, &mut loader, progress).await?;
-    }
-    loader.finish().await?;
-    session.terminate().await;
-    Ok(())
-}
-
-async fn copy_table(
-    at: usize,
-    one: &Planned,
-    session: &mut Connection,
-    loader: &mut Loader,
-    mut progress: Progress,
-) -> Result<u64, Failure> {
-    let mut copy = Copy::start(session, &one.table).await?;
-    let (mut id, mut scratch) = (Vec::new(), Scratch::default());
-    while let Some(chunk) = copy.next_chunk().await? {
-        let mut rows = 0;
-        for message in chunk.messages() {
-            if loader.is_full() {
-                loader.make_room().await?;
-            }
-            let row = copy.read(message)?;
-            id.clear();
-            one.plan
-                .write_id(&row, &mut id)
-                .and_then(|()| {
-                    loader.row(at, &id, |out| {
-                        one.plan.write_source(&row, change::OldImage::Absent, &mut scratch, out)
-                    })
-                })
-                .map_err(|error| {
-                    Failure::stop(
-                        format!("{}: a row can't be made a document: {error}", one.table.name),
-                        "correct the row, or leave the column out with `exclude`",
-                    )
-                })?;
-            rows += 1;
-        }
-        progress.add(rows);
-    }
-    Ok(progress.finish())
-}
-
-/// Rows by the statistics of the server.
-async fn estimate(source: &Source, one: &Planned) -> Result<u64, Failure> {
-    const QUERY: &str = "SELECT COALESCE(sum(GREATEST(c.reltuples, 0)), 0)::bigint FROM pg_catalog.pg_class c \
-         WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass))";
-    let row = source.client.query_one(QUERY, &[&one.table.oid]).await?;
-    Ok(row.get::<_, i64>(0).unsigned_abs())
 }

@@ -7,6 +7,7 @@
 //! A session ends when the source goes away; the applier lives on and the next session begins at what is durable. A
 //! target that goes away does not end anything: deliveries wait for it.
 
+mod copy;
 mod feed;
 mod gate;
 mod load;
