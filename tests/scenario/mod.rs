@@ -37,6 +37,7 @@ scenarios!(
     partitions,
     recipes,
     refused,
+    resync,
     rollback,
     schema_changes,
     server_restart,

@@ -274,7 +274,7 @@ impl Drop for Case {
     fn drop(&mut self) {
         self.database.remove();
         for table in &self.tables {
-            if let Some(index) = self.search.behind(&self.alias(table)) {
+            for index in self.search.generations(&self.alias(table)) {
                 let _ = self.search.try_request("DELETE", &index, None);
             }
         }

@@ -102,6 +102,16 @@ impl Search {
         self.find(&format!("{index}/_count"))?["count"].as_u64()
     }
 
+    /// Every index of ours for an alias, shown or not.
+    pub fn generations(&self, alias: &str) -> Vec<String> {
+        let found = self.find(&format!("{alias}-g*?filter_path=*.settings.index.uuid"));
+        let found = found.as_ref().and_then(Value::as_object);
+        let mut names: Vec<String> =
+            found.into_iter().flat_map(|map| map.keys().cloned()).collect();
+        names.sort();
+        names
+    }
+
     /// The concrete index behind an alias.
     pub fn behind(&self, alias: &str) -> Option<String> {
         let found = self.find(&format!("_alias/{alias}"))?;

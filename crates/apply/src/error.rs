@@ -13,6 +13,8 @@ pub enum Kind {
     Config,
     /// Going on could make the index wrong: a person decides.
     Stop,
+    /// The state was changed on purpose, by a resync or a rollback: read it again and go on from there.
+    Superseded,
 }
 
 /// An error with its remedy.
@@ -38,6 +40,12 @@ impl Error {
     /// The same may work later.
     pub fn transient(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(Kind::Transient, message, remedy)
+    }
+
+    /// The state was changed on purpose.
+    pub(crate) fn superseded() -> Self {
+        let message = "the state was changed by `wal2es resync` or `wal2es rollback`";
+        Self::new(Kind::Superseded, message, "start again")
     }
 
     fn new(kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {

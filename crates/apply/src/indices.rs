@@ -67,7 +67,7 @@ impl Managed {
         Managed { plan, state, number, dirty: false }
     }
 
-    /// Makes the first index of a generation, replacing what an interrupted attempt has left.
+    /// Makes the index that `entry` names for the generation of `state`, replacing what an interrupted attempt has left.
     ///
     /// # Errors
     /// See [`create`].
@@ -75,27 +75,35 @@ impl Managed {
         target: &Target,
         state: &State,
         plan: IndexPlan,
+        entry: IndexState,
         number: u32,
     ) -> Result<Self, Error> {
-        let index = format!("{}-g{}", plan.alias, state.generation);
-        let facts = create(target, &index, &plan, &Owner::of(state)).await?;
-        let state = IndexState {
-            alias: plan.alias.clone(),
-            table: plan.table.clone(),
-            index,
-            uuid: facts.uuid,
-            histories: facts.histories,
-            shown: None,
-            retired: Vec::new(),
+        let facts = create(target, &entry.index, &plan, &Owner::of(state)).await?;
+        let state = IndexState { uuid: facts.uuid, histories: facts.histories, ..entry };
+        Ok(Managed { plan, state, number, dirty: true })
+    }
+}
+
+impl IndexPlan {
+    /// The first index of `generation`, before it is made. `before` is what readers of the alias see so far.
+    pub fn entry(&self, generation: u32, before: Option<&IndexState>) -> IndexState {
+        IndexState {
+            alias: self.alias.clone(),
+            table: self.table.clone(),
+            index: format!("{}-g{generation}", self.alias),
+            uuid: String::new(),
+            histories: Vec::new(),
+            shown: before.and_then(|before| before.shown.clone()),
+            shown_lsn: before.map_or(Lsn::ZERO, |before| before.shown_lsn),
+            retired: before.map(|before| before.retired.clone()).unwrap_or_default(),
             truncations: 0,
-            plan_hash: plan.hash.clone(),
-            columns: plan.columns.clone(),
-            table_oid: plan.table_oid,
+            plan_hash: self.hash.clone(),
+            columns: self.columns.clone(),
+            table_oid: self.table_oid,
             since: Lsn::ZERO,
             held: false,
-            kept: Vec::new(),
-        };
-        Ok(Managed { plan, state, number, dirty: true })
+            kept: before.map(|before| before.kept.clone()).unwrap_or_default(),
+        }
     }
 }
 
@@ -150,6 +158,19 @@ impl Indices {
         let still = |state: &&IndexState| now.iter().any(|now| now.uuid == state.uuid);
         states.iter().filter(still).try_for_each(|state| compare(state, facts.get(&state.index)))
     }
+}
+
+/// Checks that each index is the one that it was when its state was written.
+///
+/// # Errors
+/// As [`Indices::check`].
+pub async fn check(target: &Target, states: &[IndexState]) -> Result<(), Error> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = states.iter().map(|state| state.index.as_str()).collect();
+    let facts = target.facts(&names).await?;
+    states.iter().try_for_each(|state| compare(state, facts.get(&state.index)))
 }
 
 /// Whether the indices that `states` names are still those: asked after writing and before confirming, because a write to
@@ -430,6 +451,7 @@ mod tests {
             uuid: "U".into(),
             histories: vec!["h".into()],
             shown: None,
+            shown_lsn: Lsn::ZERO,
             retired: vec![],
             truncations: 0,
             plan_hash: String::new(),

@@ -24,10 +24,10 @@ mod version;
 pub use applier::{Applier, ApplierConfig, Session};
 pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
-pub use indices::{IndexPlan, Indices, Managed, found_under};
+pub use indices::{IndexPlan, Indices, Managed, check, found_under};
 pub use loader::Loader;
-pub use state::{ColumnState, IndexState, State, Step, Store};
+pub use state::{ColumnState, IndexState, KeptIndex, State, Step, Store};
 pub use target::{
-    ApiError, Credentials, Distribution, IndexFacts, Secret, ServerInfo, Target, TargetConfig,
+    ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
 };
 pub use version::{FORMULA, Version};

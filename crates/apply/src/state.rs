@@ -42,6 +42,9 @@ pub struct IndexState {
     pub histories: Vec<String>,
     /// The index behind the alias; another one than `index` while a truncated or new table is not shown yet.
     pub shown: Option<String>,
+    /// How far `shown` followed the stream, when it is of another generation than `index`.
+    #[serde(default, with = "as_text")]
+    pub shown_lsn: Lsn,
     /// Indices that nobody needs any more.
     pub retired: Vec<String>,
     /// How many times the table was truncated, for the names of indices.
@@ -96,6 +99,56 @@ impl IndexState {
     pub fn facts(&self) -> IndexFacts {
         IndexFacts { uuid: self.uuid.clone(), histories: self.histories.clone() }
     }
+
+    /// The generation of an index of this alias, by its name.
+    pub fn generation_of(&self, index: &str) -> Option<u32> {
+        let rest = index.strip_prefix(&self.alias)?.strip_prefix("-g")?;
+        rest.split('.').next()?.parse().ok()
+    }
+
+    /// Readers of the alias see another index than the one that is written, and are to be moved over.
+    pub fn is_hidden(&self) -> bool {
+        !self.held && self.shown.as_ref() != Some(&self.index)
+    }
+
+    /// Readers have been moved over to `index`. What they saw before is kept for `keep` if it is of another generation, in
+    /// place of what was kept so far; else nobody needs it any more.
+    pub(crate) fn show(&mut self, keep: Duration) {
+        let Some(before) = self.shown.replace(self.index.clone()) else { return };
+        if self.generation_of(&before) == self.generation_of(&self.index) {
+            self.retired.push(before);
+            return;
+        }
+        self.retired.extend(self.kept.drain(..).map(|kept| kept.index));
+        let until = unix_seconds().saturating_add(keep.as_secs());
+        self.kept.push(KeptIndex { index: before, until, applied_lsn: self.shown_lsn });
+        self.retire_kept();
+    }
+
+    /// Retires what has been kept long enough. Gives when the next will be due, in seconds since 1970.
+    pub(crate) fn retire_kept(&mut self) -> Option<u64> {
+        let now = unix_seconds();
+        let due = self.kept.extract_if(.., |kept| kept.until <= now);
+        self.retired.extend(due.map(|kept| kept.index));
+        self.kept.iter().map(|kept| kept.until).min()
+    }
+
+    /// Another index will be written from now on: what readers see stays, and is known to show the table as of `applied`.
+    #[must_use]
+    pub fn left_behind(mut self, applied: Lsn) -> IndexState {
+        if self.shown.as_ref() == Some(&self.index) {
+            self.shown_lsn = applied;
+        } else {
+            self.retired.push(self.index.clone());
+        }
+        self
+    }
+
+    /// Every index of this alias that is ours.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        let kept = self.kept.iter().map(|kept| &kept.index);
+        std::iter::once(&self.index).chain(&self.shown).chain(&self.retired).chain(kept)
+    }
 }
 
 /// The state document.
@@ -128,6 +181,9 @@ pub struct State {
     /// Why the indices can't be made right by the stream alone, when they can't.
     #[serde(default)]
     pub needs_resync: Option<String>,
+    /// The aliases that this is about; none for all.
+    #[serde(default)]
+    pub needs_resync_of: Vec<String>,
     /// Indices whose tables are not published any more: they stay as they are.
     #[serde(default)]
     pub detached: Vec<IndexState>,
@@ -164,9 +220,9 @@ pub struct Store {
     target: Arc<Target>,
     id: String,
     at: Option<DocVersion>,
-    /// Who wrote the document that was loaded, until we have written it. A last write of that process, which may have been
-    /// killed, can arrive after we have read.
-    predecessor: Option<String>,
+    /// We have not written yet. The slot is ours by then, so the process before us is gone; but one last write of it, which
+    /// may have been killed, can arrive after we have read.
+    may_be_late: bool,
     writer: String,
     sequence: u64,
 }
@@ -176,7 +232,12 @@ impl Store {
     pub fn new(target: Arc<Target>, system_id: &str, database: &str, slot: &str) -> Self {
         let id = format!("{system_id}.{database}.{slot}");
         let writer = format!("{:016x}", fastrand::u64(..));
-        Store { target, id, at: None, predecessor: None, writer, sequence: 0 }
+        Store { target, id, at: None, may_be_late: true, writer, sequence: 0 }
+    }
+
+    /// The id of the document.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The document, if there is one.
@@ -189,7 +250,6 @@ impl Store {
             self.at = None;
             return Ok(None);
         };
-        self.predecessor = source["writer"].as_str().map(str::to_owned);
         let state = serde_json::from_value(source).map_err(|error| {
             Error::stop(
                 format!("the state document {INDEX}/{} can't be read: {error}", self.id),
@@ -204,7 +264,8 @@ impl Store {
     /// Writes the document over the one that was last loaded or saved; tries again for as long as it takes.
     ///
     /// # Errors
-    /// Somebody else has written it meanwhile, or the target will never take it.
+    /// Somebody else has written it meanwhile ([`Kind::Superseded`] when that was a resync or a rollback), or the target
+    /// will never take it.
     pub async fn save(&mut self, state: &State) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         self.sequence += 1;
@@ -227,12 +288,10 @@ impl Store {
 
     /// False when it is worth another attempt at once.
     async fn try_save(&mut self, state: &State) -> Result<bool, Error> {
-        let source = serde_json::to_value(state).map_err(|error| {
-            Error::stop(format!("the state can't be written as JSON: {error}"), "report this")
-        })?;
+        let source = serde_json::to_value(state).map_err(not_json)?;
         if let Some(at) = self.target.put_doc(INDEX, &self.id, &source, self.at).await? {
             self.at = Some(at);
-            self.predecessor = None;
+            self.may_be_late = false;
             return Ok(true);
         }
         let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
@@ -242,8 +301,10 @@ impl Store {
                 self.at = Some(at);
                 return Ok(true);
             }
-            let late = self.predecessor.take_if(|writer| found["writer"] == *writer);
-            if late.is_some() {
+            if found["revision"].as_u64().unwrap_or(0) > state.revision {
+                return Err(Error::superseded());
+            }
+            if std::mem::take(&mut self.may_be_late) {
                 self.at = Some(at);
                 return Ok(false);
             }
@@ -252,6 +313,39 @@ impl Store {
             format!("the state document {INDEX}/{} was changed by somebody else", self.id),
             "is a second connector running on this slot? Stop one of them, then start again",
         ))
+    }
+
+    /// Changes the document that was last loaded, whose connector may be running: it reads the document again then. False
+    /// when that connector has written it meanwhile.
+    ///
+    /// # Errors
+    /// The target does not answer or does not take it.
+    pub async fn change(&mut self, state: &State) -> Result<bool, Error> {
+        let mut backoff = Backoff::default();
+        let revision = state.revision + 1;
+        let state = State { writer: self.writer.clone(), sequence: 0, revision, ..state.clone() };
+        let source = serde_json::to_value(state).map_err(not_json)?;
+        loop {
+            let put = self.target.put_doc(INDEX, &self.id, &source, self.at).await;
+            match put.map_err(Error::from) {
+                Ok(Some(at)) => {
+                    self.at = Some(at);
+                    return Ok(true);
+                }
+                // Ours, the answer to an earlier attempt having been lost?
+                Ok(None) => {
+                    let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
+                    let ours = |found: &serde_json::Value| {
+                        found["writer"] == self.writer && found["revision"] == revision
+                    };
+                    return Ok(found.is_some_and(|(found, _)| ours(&found)));
+                }
+                Err(error) if error.kind() == Kind::Transient => {
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Deletes the document.
@@ -296,6 +390,15 @@ impl Store {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn not_json(error: serde_json::Error) -> Error {
+    Error::stop(format!("the state can't be written as JSON: {error}"), "report this")
+}
+
+pub(crate) fn unix_seconds() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
+}
+
 /// How often the state is saved while something changes.
 pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(1);
 
@@ -320,6 +423,7 @@ mod tests {
             writer: "before".into(),
             sequence: 7,
             needs_resync: None,
+            needs_resync_of: Vec::new(),
             detached: Vec::new(),
             revision: 0,
             failover: false,
@@ -346,17 +450,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_write_of_a_killed_predecessor_may_come_late() {
-        let late = vec![document("before"), conflict(), document("before")];
-        let (stub, mut store) = loaded(late).await;
-        store.save(&state()).await.unwrap();
-        assert_eq!(stub.requests().iter().filter(|r| r.starts_with("PUT")).count(), 2);
+    async fn one_last_write_of_a_killed_predecessor_may_come_late() {
+        // Whoever it was: the first write of a process that nobody has seen is as late as any other.
+        for writer in ["before", "another"] {
+            let late = vec![document("before"), conflict(), document(writer)];
+            let (stub, mut store) = loaded(late).await;
+            store.save(&state()).await.unwrap();
+            assert_eq!(stub.requests().iter().filter(|r| r.starts_with("PUT")).count(), 2);
+        }
     }
 
     #[tokio::test]
-    async fn anybody_else_stops_us() {
-        let (_stub, mut store) =
-            loaded(vec![document("before"), conflict(), document("another")]).await;
+    async fn somebody_who_goes_on_writing_stops_us() {
+        let twice = vec![document("before"), conflict(), document("x"), conflict(), document("x")];
+        let (_stub, mut store) = loaded(twice).await;
         assert_eq!(store.save(&state()).await.unwrap_err().kind(), Kind::Stop);
         // Also the predecessor itself, once we have written: it is alive.
         let written = Reply::Answer(200, r#"{"_seq_no":6,"_primary_term":1}"#.to_owned());
@@ -364,5 +471,16 @@ mod tests {
         let (_stub, mut store) = loaded(documents).await;
         store.save(&state()).await.unwrap();
         assert_eq!(store.save(&state()).await.unwrap_err().kind(), Kind::Stop);
+    }
+
+    #[tokio::test]
+    async fn a_change_on_purpose_is_told_from_all_others() {
+        let changed = State { revision: 1, ..state() };
+        let source = serde_json::to_value(changed).unwrap();
+        let answer = json!({"_seq_no": 9, "_primary_term": 1, "_source": source});
+        let documents =
+            vec![document("before"), conflict(), Reply::Answer(200, answer.to_string())];
+        let (_stub, mut store) = loaded(documents).await;
+        assert_eq!(store.save(&state()).await.unwrap_err().kind(), Kind::Superseded);
     }
 }

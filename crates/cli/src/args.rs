@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// The commands.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum Command {
     /// Make publication and slot.
     Setup {
@@ -70,6 +70,22 @@ pub enum Command {
         #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
         timeout: Duration,
     },
+    /// Build a new generation beside the old one, then move the aliases over.
+    Resync {
+        /// The indices, by their aliases; all if none is named.
+        indexes: Vec<String>,
+        /// How long to wait for the aliases once everything is built, with exit code 1 after that.
+        #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+    },
+    /// Turn an alias back to the generation before, while it is kept.
+    Rollback {
+        /// The index, by its alias.
+        index: String,
+        /// Turn it to the newest generation again.
+        #[arg(long)]
+        undo: bool,
+    },
     /// Remove slot, publication and state.
     Teardown {
         /// Remove the indices too.
@@ -79,8 +95,7 @@ pub enum Command {
 }
 
 /// Commands that are announced in the manual and not built yet.
-const ANNOUNCED: &[&str] =
-    &["plan", "verify", "explain", "resync", "rollback", "dead-letters", "selftest", "config"];
+const ANNOUNCED: &[&str] = &["plan", "verify", "explain", "dead-letters", "selftest", "config"];
 
 impl Args {
     /// Reads what was typed.

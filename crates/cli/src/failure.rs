@@ -20,8 +20,19 @@ pub struct Failure {
     pub consequence: Consequence,
     message: String,
     remedy: String,
-    /// Kept with the state: the stream alone can't make the indices right any more.
-    needs_resync: bool,
+    cure: Option<Cure>,
+}
+
+/// What would let the connector go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cure {
+    /// A new generation of everything: the stream has a gap, or the indices are not what they were.
+    Rebuild,
+    /// A new generation of the planned index at this place, of all if it is not known. Kept with the state: a restart must
+    /// not go on.
+    Resync(Option<usize>),
+    /// Reading the state again.
+    Reload,
 }
 
 impl Failure {
@@ -40,9 +51,23 @@ impl Failure {
         Self::new(Consequence::Stop, message, remedy)
     }
 
-    /// A person has to decide, and a restart must not go on: the indices have to be built anew.
-    pub fn resync(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Failure { needs_resync: true, ..Self::stop(message, remedy) }
+    /// A person has to decide, and a restart must not go on: the planned index at `at` has to be built anew, or all of them.
+    pub fn resync(
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+        at: Option<usize>,
+    ) -> Self {
+        Failure { cure: Some(Cure::Resync(at)), ..Self::stop(message, remedy) }
+    }
+
+    /// A person has to decide, unless the configuration says that a new generation of everything may be built at once.
+    pub fn rebuild(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Failure { cure: Some(Cure::Rebuild), ..Self::stop(message, remedy) }
+    }
+
+    /// Reading everything again lets the connector go on.
+    pub fn reload(message: impl Into<String>) -> Self {
+        Failure { cure: Some(Cure::Reload), ..Self::retry(message, "start again") }
     }
 
     fn new(
@@ -51,7 +76,7 @@ impl Failure {
         remedy: impl Into<String>,
     ) -> Self {
         let (message, remedy) = (message.into(), remedy.into());
-        Failure { consequence, message, remedy, needs_resync: false }
+        Failure { consequence, message, remedy, cure: None }
     }
 
     /// Trying again may help.
@@ -59,9 +84,27 @@ impl Failure {
         self.consequence == Consequence::Retry
     }
 
-    /// What to keep with the state, if anything.
-    pub fn needs_resync(&self) -> Option<&str> {
-        self.needs_resync.then_some(self.message.as_str())
+    /// What to keep with the state, if anything, and which planned index it is about.
+    pub fn needs_resync(&self) -> Option<(&str, Option<usize>)> {
+        match self.cure {
+            Some(Cure::Resync(at)) => Some((self.message.as_str(), at)),
+            _ => None,
+        }
+    }
+
+    /// What went wrong, without the remedy.
+    pub fn cause(&self) -> &str {
+        &self.message
+    }
+
+    /// A new generation of everything lets the connector go on.
+    pub fn is_cured_by_rebuild(&self) -> bool {
+        self.cure == Some(Cure::Rebuild)
+    }
+
+    /// The state was changed on purpose: reading it again lets the connector go on.
+    pub fn is_cured_by_reload(&self) -> bool {
+        self.cure == Some(Cure::Reload)
     }
 
     /// See [`Consequence`].
@@ -91,12 +134,13 @@ impl std::fmt::Display for Failure {
 impl From<apply::Error> for Failure {
     fn from(error: apply::Error) -> Self {
         let consequence = match error.kind() {
-            apply::Kind::Transient => Consequence::Retry,
+            apply::Kind::Transient | apply::Kind::Superseded => Consequence::Retry,
             apply::Kind::Config => Consequence::Config,
             apply::Kind::Stop => Consequence::Stop,
         };
         let remedy = error.remedy().unwrap_or_default().to_owned();
-        Failure::new(consequence, error.to_string(), remedy)
+        let cure = (error.kind() == apply::Kind::Superseded).then_some(Cure::Reload);
+        Failure { cure, ..Failure::new(consequence, error.to_string(), remedy) }
     }
 }
 

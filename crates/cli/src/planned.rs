@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use apply::{ColumnState, Distribution, IndexPlan, ServerInfo};
-use change::Table;
+use change::{Lsn, Table};
 use document::{Dialect, IndexSpec, Plan};
 use feed::{ColumnShape, Followed, Shape};
 use sha2::{Digest as _, Sha256};
@@ -21,8 +21,9 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    pub(crate) fn followed(&self) -> Followed<'_> {
-        Followed { table: &self.table, plan: &self.plan, spec: &self.spec }
+    /// `since`: commits before this are in the index already.
+    pub(crate) fn followed(&self, since: Lsn) -> Followed<'_> {
+        Followed { table: &self.table, plan: &self.plan, spec: &self.spec, since }
     }
 }
 

@@ -240,6 +240,24 @@ impl Source {
         Ok(slot)
     }
 
+    /// Makes the slot anew if it is not there or can't be read any more: for a generation that needs nothing of the log so
+    /// far.
+    pub(crate) async fn renew_slot(&self, config: &Config) -> Result<(), Failure> {
+        let name = &config.source.slot;
+        match self.slot(name).await? {
+            Some(slot) if slot.wal_status.as_deref() != Some("lost") => return Ok(()),
+            Some(_) => {
+                const DROP: &str = "SELECT pg_catalog.pg_drop_replication_slot($1)";
+                self.client.execute(DROP, &[&name.as_str()]).await?;
+            }
+            None => {}
+        }
+        const MAKE: &str = "SELECT pg_catalog.pg_create_logical_replication_slot($1, $2)";
+        self.client.query(MAKE, &[&name.as_str(), &config.source.plugin.as_str()]).await?;
+        tracing::info!(slot = %name, "made the slot anew");
+        Ok(())
+    }
+
     fn check_slot(&self, name: &str, slot: &Slot, wanted: Plugin) -> Result<(), Failure> {
         let another = "name another one in source.slot, or drop it: \
                        SELECT pg_drop_replication_slot(…), then `wal2es setup`";
@@ -268,7 +286,7 @@ impl Source {
             return Err(Failure::config(message, another));
         }
         if slot.wal_status.as_deref() == Some("lost") {
-            return Err(Failure::stop(
+            return Err(Failure::rebuild(
                 format!("the slot {name} is lost: the server has removed log that it still needed"),
                 "changes are missing, so the index has to be built anew: `wal2es teardown --indices`, \
                  `wal2es setup`, `wal2es run`; then raise max_slot_wal_keep_size",

@@ -19,6 +19,8 @@ pub struct Followed<'a> {
     pub plan: &'a Plan,
     /// What the plan was made of: tells whether a new column should be in the documents.
     pub spec: &'a IndexSpec,
+    /// Commits before this are in the index already.
+    pub since: Lsn,
 }
 
 /// Where the columns of the plan are in the rows of a relation; the two have the same order nearly always.
@@ -44,8 +46,6 @@ impl Place {
 enum Seen {
     /// Nobody follows it.
     Other,
-    /// It is published, and nobody knew of it: no matter until it has a row.
-    New(u32),
     Followed(Place),
     /// Seen only in a delete that names some of its columns, those of the key among them.
     Key(Place),
@@ -54,8 +54,6 @@ enum Seen {
 /// What became of looking for a relation's place.
 pub(crate) enum Found {
     Other,
-    /// A published table, by its OID, that came after the first copy.
-    New(u32),
     Followed(usize),
     /// The name has to be looked up.
     Unknown,
@@ -65,6 +63,8 @@ pub(crate) enum Found {
 pub(crate) struct Tables<'a> {
     pub(crate) followed: Vec<Followed<'a>>,
     shapes: Vec<Shape>,
+    /// The largest `since` of all.
+    since: Lsn,
     /// The configuration names the tables; others in the publication are left alone.
     chosen: bool,
     by_oid: HashMap<u32, usize>,
@@ -81,7 +81,17 @@ impl<'a> Tables<'a> {
         for (at, one) in followed.iter().enumerate() {
             names.learn(one.table.name.clone(), Known::Followed(at));
         }
-        Tables { followed, shapes, chosen, by_oid, names, seen: Vec::new(), described: false }
+        let since = followed.iter().map(|one| one.since).max().unwrap_or(Lsn::ZERO);
+        Tables {
+            followed,
+            shapes,
+            since,
+            chosen,
+            by_oid,
+            names,
+            seen: Vec::new(),
+            described: false,
+        }
     }
 
     /// Where rows of `relation` go. `key_only`: the row is a delete, of which only the key matters.
@@ -113,7 +123,6 @@ impl<'a> Tables<'a> {
         }
         Ok(match self.seen.get(number) {
             Some(Some(Seen::Followed(place) | Seen::Key(place))) => Found::Followed(place.at),
-            Some(Some(Seen::New(oid))) => Found::New(*oid),
             _ => Found::Other,
         })
     }
@@ -181,13 +190,35 @@ impl<'a> Tables<'a> {
     /// A relation with the OID of no followed table.
     fn stranger(&self, relation: &Relation, oid: u32, commit: Lsn) -> Result<Seen, FeedError> {
         let table = relation.name.clone();
-        if let Some(at) = self.followed.iter().position(|one| one.table.name == relation.name) {
+        let named = self.followed.iter().position(|one| one.table.name == relation.name);
+        if let Some(at) = named.filter(|_| self.chosen) {
             let reason = format!(
                 "it is another table than before (its OID is {oid} now): it was dropped and made anew, or another one renamed"
             );
             return Err(Resync { at, table, reason, commit }.into());
         }
-        Ok(if self.chosen { Seen::Other } else { Seen::New(oid) })
+        // One that came into the publication after the indices were made gets a copy of its own, which will show this row.
+        Ok(Seen::Other)
+    }
+
+    /// The index of this relation has all of the transaction at `commit` already.
+    #[inline]
+    pub(crate) fn is_ahead(&self, relation: &Relation, commit: Lsn) -> bool {
+        commit < self.since && self.at_of(relation).is_some_and(|at| self.has(at, commit))
+    }
+
+    fn has(&self, at: usize, commit: Lsn) -> bool {
+        self.followed.get(at).is_some_and(|one| commit < one.since)
+    }
+
+    fn at_of(&self, relation: &Relation) -> Option<usize> {
+        match relation.oid {
+            Some(oid) => self.by_oid.get(&oid).copied(),
+            None => match self.names.get(&relation.name)? {
+                Known::Followed(at) | Known::Part(at) => Some(at),
+                Known::Other => None,
+            },
+        }
     }
 
     /// The followed table that rows of an unknown table under another name may be of, as far as their columns tell.
@@ -208,7 +239,7 @@ impl<'a> Tables<'a> {
         tables: &[TruncatedTable],
         commit: Lsn,
     ) -> Result<Result<Vec<usize>, TableName>, FeedError> {
-        let (mut emptied, mut parts) = (Vec::new(), Vec::new());
+        let (mut emptied, mut parts): (Vec<usize>, Vec<_>) = (Vec::new(), Vec::new());
         for table in tables {
             match table.oid {
                 Some(oid) => emptied.extend(self.by_oid.get(&oid).copied()),
@@ -220,6 +251,8 @@ impl<'a> Tables<'a> {
                 },
             }
         }
+        emptied.retain(|at| !self.has(*at, commit));
+        parts.retain(|(at, _)| !self.has(*at, commit));
         match parts.into_iter().find(|(at, _)| !emptied.contains(at)) {
             None => Ok(Ok(emptied)),
             Some((at, part)) => {

@@ -35,18 +35,6 @@ pub enum FeedError {
     /// The index can't be made right by the stream alone.
     #[error(transparent)]
     Resync(#[from] Resync),
-    /// A table that came into the publication after the first copy.
-    #[error(
-        "the table {table} (OID {oid}) came into the publication after the first copy, at the commit at {commit}"
-    )]
-    NewTable {
-        /// The table.
-        table: TableName,
-        /// Its OID.
-        oid: u32,
-        /// The transaction.
-        commit: Lsn,
-    },
     /// What is held can't be written or read.
     #[error("a transaction can't be held: {0}")]
     Spool(#[from] SpoolError),

@@ -219,6 +219,9 @@ fn handle<S: Sink>(
         }
         Event::Commit(commit) => sink.commit(commit.end),
         Event::Relation(relation) => {
+            if tables.is_ahead(relation, *commit) {
+                return Ok(Taken::Done);
+            }
             let mut widened = None;
             tables.find(relation, false, *commit, &mut widened)?;
             if let Some((at, shape)) = widened {
@@ -248,6 +251,10 @@ fn row<S: Sink>(
     relation: &Relation,
     sink: &mut S,
 ) -> Result<Taken, FeedError> {
+    if tables.is_ahead(relation, commit) {
+        sink.change();
+        return Ok(Taken::Done);
+    }
     let key_only = matches!(op.change, RowChange::Delete { .. });
     let mut widened = None;
     let at = match tables.find(relation, key_only, commit, &mut widened)? {
@@ -255,9 +262,6 @@ fn row<S: Sink>(
         Found::Other => {
             sink.change();
             return Ok(Taken::Done);
-        }
-        Found::New(oid) => {
-            return Err(FeedError::NewTable { table: relation.name.clone(), oid, commit });
         }
         Found::Unknown => {
             let could_be = tables.could_be(relation);

@@ -110,18 +110,20 @@ struct Made {
     tables: Vec<Table>,
     plans: Vec<Plan>,
     spec: IndexSpec,
+    since: Lsn,
 }
 
 impl Made {
     fn new(spec: IndexSpec) -> Self {
         let tables = vec![table(0x4000, "t"), table(0x4001, "u")];
         let plans = tables.iter().map(|table| Plan::new(table, &spec).unwrap()).collect();
-        Made { tables, plans, spec }
+        Made { tables, plans, spec, since: Lsn::ZERO }
     }
 
     fn followed(&self) -> Vec<Followed<'_>> {
         let pairs = self.tables.iter().zip(&self.plans);
-        pairs.map(|(table, plan)| Followed { table, plan, spec: &self.spec }).collect()
+        let (spec, since) = (&self.spec, self.since);
+        pairs.map(|(table, plan)| Followed { table, plan, spec, since }).collect()
     }
 
     fn shapes(&self) -> Vec<Shape> {
@@ -170,6 +172,28 @@ fn needs_resync(result: Result<Vec<String>, FeedError>) -> String {
         Err(FeedError::Resync(Resync { reason, .. })) => reason,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_an_index_has_already_is_passed_over_and_counted() {
+    let made = Made { since: Lsn::new(0x1800), ..Made::new(IndexSpec::default()) };
+    let lines = text(
+        &made,
+        &[
+            // In a shape that would need a resync, were it not before the index was made.
+            &[
+                "table public.t: INSERT: id[integer]:1 a[integer]:7",
+                "table public.t: TRUNCATE: (no-flags)",
+            ],
+            &["table public.t: INSERT: id[integer]:2 a[character varying]:'b'"],
+        ],
+        other,
+    );
+    let made = r#"1: 0/2 {"id":2,"a":"b"}"#;
+    assert_eq!(
+        lines.unwrap(),
+        ["begin 0/FF8", "emptied []", "commit 0/1000", "begin 0/1FF8", made, "commit 0/2000"]
+    );
 }
 
 #[test]

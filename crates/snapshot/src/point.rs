@@ -25,10 +25,23 @@ impl Snapshot {
     /// # Errors
     /// No right to make slots, no room for another one, the connection fails.
     pub async fn create(info: &ConnInfo, plugin: &str) -> Result<Self> {
+        Snapshot::make(info, None, plugin).await
+    }
+
+    /// Makes one whose temporary slot has this name, to be streamed from afterwards: see [`Snapshot::into_keeper`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::create`]; there is a slot of that name.
+    pub async fn create_as(info: &ConnInfo, slot: &str, plugin: &str) -> Result<Self> {
+        Snapshot::make(info, Some(slot), plugin).await
+    }
+
+    async fn make(info: &ConnInfo, slot: Option<&str>, plugin: &str) -> Result<Self> {
         let doing = || "making a temporary slot for the copy".to_owned();
         let failed = |source| Error::Wal { doing: doing(), source };
         let mut keeper = Connection::connect(info, Mode::Replication).await.map_err(failed)?;
-        let slot = format!("wal2es_copy_{}", keeper.process_id());
+        let slot =
+            slot.map_or_else(|| format!("wal2es_copy_{}", keeper.process_id()), ToOwned::to_owned);
         let options =
             SlotOptions { temporary: true, snapshot: wal::Snapshot::Export, failover: false };
         let created = keeper.create_slot(&slot, plugin, options).await.map_err(failed)?;
@@ -52,6 +65,12 @@ impl Snapshot {
         );
         session.simple_query(&sql).await.map_err(failed)?;
         Ok(session)
+    }
+
+    /// The connection that has the temporary slot, for the stream from [`Snapshot::at`] on. The snapshot ends with its next
+    /// command.
+    pub fn into_keeper(self) -> Connection {
+        self.keeper
     }
 
     /// Ends the snapshot and drops the temporary slot.

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
 use crate::indices::{IndexGuard, Indices};
-use crate::state::{ColumnState, SAVE_EVERY, State, Store};
+use crate::state::{ColumnState, IndexState, SAVE_EVERY, State, Store};
 use crate::target::Target;
 use crate::version::Version;
 use crate::{Error, Kind};
@@ -49,6 +49,8 @@ pub struct ApplierConfig {
     pub limits: Limits,
     /// The longest time between two refreshes under load.
     pub refresh: Duration,
+    /// How long the index of an earlier generation is kept after readers were moved to a new one.
+    pub keep: Duration,
 }
 
 /// What is true of one connection to the source.
@@ -80,6 +82,7 @@ pub struct Applier {
     indices: Indices,
     state: State,
     pace: Pace,
+    keep: Duration,
     batch: Batch,
     replay_end: Lsn,
     sessions: u64,
@@ -133,6 +136,7 @@ impl Applier {
             indices,
             state,
             pace: Pace::new(config.refresh),
+            keep: config.keep,
             batch: Batch::new(config.limits),
             replay_end: Lsn::ZERO,
             sessions: 0,
@@ -264,9 +268,9 @@ impl Applier {
         });
     }
 
-    /// The columns of each managed index, as they were at [`Applier::durable`].
-    pub fn all_columns(&self) -> Vec<Vec<ColumnState>> {
-        self.indices.with(|list| list.iter().map(|managed| managed.state.columns.clone()).collect())
+    /// The managed indices, as they were at [`Applier::durable`].
+    pub fn indexes(&self) -> Vec<IndexState> {
+        self.indices.states()
     }
 
     /// The columns of the managed index `at` from this transaction on, whose documents are as before. They become part of
@@ -428,13 +432,16 @@ impl Applier {
     }
 
     /// Finishes what is complete, as [`Applier::drain`], and keeps with the state why the stream alone can't make the
-    /// indices right any more.
+    /// managed index `at` right any more, or all of them.
     ///
     /// # Errors
     /// What stops the connector.
-    pub async fn give_up(&mut self, reason: &str) -> Result<(), Error> {
+    pub async fn give_up(&mut self, reason: &str, at: Option<usize>) -> Result<(), Error> {
         self.drain().await?;
         self.state.needs_resync = Some(reason.to_owned());
+        let of =
+            at.and_then(|at| self.indices.with(|list| Some(list.get(at)?.state.alias.clone())));
+        self.state.needs_resync_of = of.into_iter().collect();
         self.start_saving();
         while self.saving.is_some() {
             self.step().await?;
@@ -532,7 +539,7 @@ impl Applier {
     }
 
     /// The state as it is now.
-    fn current_state(&self) -> State {
+    pub fn current_state(&self) -> State {
         State {
             applied_lsn: self.durable,
             visible_lsn: self.visible,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Applier;
 use crate::backoff::Backoff;
 use crate::indices::{self, Managed, Owner};
-use crate::state::{State, Store};
+use crate::state::{State, Store, unix_seconds};
 use crate::target::Target;
 use crate::{Error, Kind};
 
@@ -25,13 +25,14 @@ pub(super) fn is_pending(managed: &Managed) -> bool {
     managed.dirty || is_hidden(managed)
 }
 
-/// Behind the alias is another index than the one that is written, or none.
 fn is_hidden(managed: &Managed) -> bool {
-    managed.state.shown.as_ref() != Some(&managed.state.index)
+    managed.state.is_hidden()
 }
 
 /// How long an index is kept that readers have just been moved away from.
 const DROP_AFTER: Duration = Duration::from_secs(5);
+/// The longest time between two looks at what is kept of earlier generations.
+const LOOK_AT_KEPT: Duration = Duration::from_secs(60);
 
 impl Applier {
     /// Shows everything that is durable now.
@@ -72,18 +73,25 @@ impl Applier {
         }
         self.indices.with(|list| {
             for managed in list.iter_mut().filter(|managed| is_hidden(managed)) {
-                let state = &mut managed.state;
-                state.retired.extend(state.shown.replace(state.index.clone()));
+                managed.state.show(self.keep);
             }
         });
         self.plan_to_drop();
         self.settle();
     }
 
-    /// If there are retired indices, sets the time to drop them.
+    /// If there are retired indices, sets the time to drop them; else the time when one that is kept is due.
     pub(super) fn plan_to_drop(&mut self) {
-        let retired = self.indices.with(|list| list.iter().any(|m| !m.state.retired.is_empty()));
-        self.drop_at = retired.then(|| Instant::now() + DROP_AFTER);
+        let (retired, due) = self.indices.with(|list| {
+            let due = list.iter_mut().filter_map(|m| m.state.retire_kept()).min();
+            (list.iter().any(|m| !m.state.retired.is_empty()), due)
+        });
+        let due = due.map(|at| Duration::from_secs(at.saturating_sub(unix_seconds()) + 1));
+        self.drop_at = match retired {
+            true => Some(Instant::now() + DROP_AFTER),
+            // The clock of the wall may be set; look again now and then.
+            false => due.map(|due| Instant::now() + due.min(LOOK_AT_KEPT)),
+        };
     }
 
     /// Drops the indices that nobody reads any more, nor would write to after a restart.
@@ -92,11 +100,14 @@ impl Applier {
             self.indices.with(|list| list.iter().flat_map(|m| m.state.retired.clone()).collect());
         let (named, names): (Vec<_>, Vec<_>) =
             retired.into_iter().partition(|name| self.saved_indices.contains(name));
-        self.drop_at = (!named.is_empty()).then(|| Instant::now() + DROP_AFTER);
         if names.is_empty() {
-            self.start_saving();
+            self.plan_to_drop();
+            if !named.is_empty() {
+                self.start_saving();
+            }
             return;
         }
+        self.drop_at = None;
         let target = self.target.clone();
         self.dropping = Some(Box::pin(async move {
             for name in &names {
@@ -114,6 +125,7 @@ impl Applier {
                 managed.state.retired.retain(|retired| !names.contains(retired));
             }
         });
+        self.plan_to_drop();
     }
 
     /// The table of the managed index `at` was emptied: what follows goes into a fresh index. False when `stop` came

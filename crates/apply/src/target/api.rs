@@ -127,7 +127,7 @@ impl Target {
         &self.info
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -303,7 +303,7 @@ fn segment(name: &str) -> String {
 }
 
 /// `/a,b`, encoded.
-fn list(names: &[&str]) -> String {
+pub(super) fn list(names: &[&str]) -> String {
     let names: Vec<_> =
         names.iter().map(|name| utf8_percent_encode(name, SEGMENT).to_string()).collect();
     format!("/{}", names.join(","))
@@ -337,7 +337,10 @@ pub(crate) fn shorten(text: &str) -> &str {
     text.get(..text.floor_char_boundary(300)).unwrap_or(text)
 }
 
-fn read<T: for<'de> Deserialize<'de>>(what: &str, answer: &Answer) -> Result<T, ApiError> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(
+    what: &str,
+    answer: &Answer,
+) -> Result<T, ApiError> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| ApiError::Unreadable { what: what.to_owned(), why: error.to_string() })
 }

@@ -9,10 +9,12 @@ mod api;
 mod client;
 mod config;
 mod connect;
+mod disk;
 mod info;
 
 pub use api::{ApiError, IndexFacts, Target};
 pub(crate) use api::{DocVersion, explain, shorten};
 pub(crate) use client::{Answer, SendError};
 pub use config::{Credentials, Secret, TargetConfig};
+pub use disk::Room;
 pub use info::{Distribution, ServerInfo};

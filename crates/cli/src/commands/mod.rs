@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+mod resync;
+mod rollback;
 mod run;
 mod setup;
 mod status;
@@ -29,18 +31,22 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
     let json = args.json;
     // Without a file nobody has run `setup`.
     let fileless = args.source.is_some() && args.config.is_none();
-    match args.command {
+    match args.command.clone() {
         Command::Setup { print } => setup::perform(&config, print).await,
         Command::Run { until_caught_up, setup } => {
             if setup || fileless {
                 setup::ensure(&config).await?;
             }
-            run::perform(config, until_caught_up, json).await
+            run::perform(&args, until_caught_up).await
         }
         Command::Status => status::perform(&config, json).await,
         Command::Wait { lsn, xid, timeout } => {
             wait::perform(&config, lsn, xid, timeout, json).await
         }
+        Command::Resync { indexes, timeout } => {
+            resync::perform(&args, &config, indexes, timeout).await
+        }
+        Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
         Command::Teardown { indices } => teardown::perform(&config, indices, json).await,
     }
 }

@@ -8,19 +8,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::answer;
-use crate::config::Config;
+use crate::args::Args;
 use crate::failure::Failure;
 use crate::run::{self, End, Options};
 
-pub(super) async fn perform(
-    config: Config,
-    until_caught_up: bool,
-    json: bool,
-) -> Result<ExitCode, Failure> {
+pub(super) async fn perform(args: &Args, until_caught_up: bool) -> Result<ExitCode, Failure> {
+    let json = args.json;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let options = Options { until_caught_up };
-    match run::run(config, options, stop).await? {
+    let options = Options { until_caught_up, rebuild: false };
+    match run::run(args, options, stop).await? {
         End::CaughtUp(visible) => {
             answer(json, &json!({"visible_lsn": visible.to_string()}), || {
                 format!("caught up: everything up to {visible} is searchable")
@@ -35,7 +32,7 @@ pub(super) async fn perform(
 }
 
 /// SIGTERM and SIGINT stop in order; a second one at once.
-fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
+pub(super) fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
     let failed = |error| Failure::retry(format!("signals can't be caught: {error}"), "report this");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

@@ -29,12 +29,8 @@ pub(super) async fn perform(
         other => other.is_some(),
     };
     let has_publication = snapshot::catalog::publication(client, publication).await?.is_some();
-    let indexes = found.state.as_ref().map(|state| state.indexes.clone()).unwrap_or_default();
-    let mut names: Vec<String> = indexes
-        .iter()
-        .flat_map(|index| index.shown.iter().chain(&index.retired).chain([&index.index]))
-        .cloned()
-        .collect();
+    let indexes = found.state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
+    let mut names: Vec<String> = indexes.flat_map(|index| index.all()).cloned().collect();
     names.sort();
     names.dedup();
 

@@ -4,7 +4,6 @@ use serde_saphyr::Error;
 
 /// Keys that are announced in the manual and not built yet.
 const ANNOUNCED: &[&str] = &[
-    "on_slot_loss",
     "max_wal_held",
     "fields",
     "routing",

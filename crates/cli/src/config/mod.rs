@@ -59,6 +59,20 @@ pub struct Source {
     pub spill_memory: usize,
     /// How changes are captured: `slot`.
     pub capture: Text,
+    /// What to do when the stream has a gap (the slot is lost, the server has gone back, the indices were restored): `stop`,
+    /// or `resync`, which builds a new generation at once.
+    pub on_slot_loss: OnSlotLoss,
+}
+
+/// See [`Source::on_slot_loss`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSlotLoss {
+    /// Stop with exit code 3.
+    #[default]
+    Stop,
+    /// Build a new generation.
+    Resync,
 }
 
 impl Default for Source {
@@ -73,6 +87,7 @@ impl Default for Source {
             spill_dir: None,
             spill_memory: 16 << 20,
             capture: Text::from("slot"),
+            on_slot_loss: OnSlotLoss::Stop,
         }
     }
 }
@@ -136,11 +151,19 @@ pub struct Pipeline {
     /// The longest time between two refreshes under load.
     #[serde(deserialize_with = "units::duration")]
     pub refresh: Duration,
+    /// How long the index before is kept after a resync, for `wal2es rollback`; `0s` drops it at once.
+    #[serde(deserialize_with = "units::duration")]
+    pub keep_generation: Duration,
 }
 
 impl Default for Pipeline {
     fn default() -> Self {
-        Pipeline { batch_bytes: 5 << 20, batch_rows: 10_000, refresh: Duration::from_secs(1) }
+        Pipeline {
+            batch_bytes: 5 << 20,
+            batch_rows: 10_000,
+            refresh: Duration::from_secs(1),
+            keep_generation: Duration::from_secs(24 * 3600),
+        }
     }
 }
 

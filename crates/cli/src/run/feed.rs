@@ -123,14 +123,16 @@ pub(super) fn open<'a>(
     applier: &Applier,
     spool: Option<&'a mut Spool>,
 ) -> Result<Feed<'a>, Failure> {
-    let followed = context.planned.iter().map(|one| one.followed()).collect();
-    let shapes =
-        applier.all_columns().iter().map(|columns| crate::planned::shape_of(columns)).collect();
+    let states = applier.indexes();
+    let since = states.iter().map(|index| index.since);
+    let followed = context.planned.iter().zip(since).map(|(one, since)| one.followed(since));
+    let followed = followed.collect();
+    let shapes = states.iter().map(|index| crate::planned::shape_of(&index.columns)).collect();
     match (context.config.plugin()?, spool) {
         (Plugin::TestDecoding, Some(spool)) => Ok(Feed::test_decoding(followed, shapes, spool)),
         (_, spool) => {
             let protocol = Protocol::negotiate(source.version, context.config.source.streaming);
-            let chosen = context.config.indexes.is_some();
+            let chosen = !context.follows_publication;
             Ok(Feed::pgoutput(protocol, followed, shapes, chosen, spool))
         }
     }
@@ -162,13 +164,7 @@ impl From<FeedError> for Failure {
                 message,
                 "leave the column out with `exclude` and build the index anew; nothing was skipped or confirmed",
             ),
-            FeedError::Resync(_) => Failure::resync(message, ANEW),
-            FeedError::NewTable { .. } => Failure::stop(
-                message,
-                format!(
-                    "{ANEW}; or name the tables to keep under `indexes`, then others are left alone"
-                ),
-            ),
+            FeedError::Resync(resync) => Failure::resync(message, ANEW, Some(resync.at)),
             FeedError::Spool(error) => Failure::stop(message, remedy(&error)),
         }
     }

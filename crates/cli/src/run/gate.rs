@@ -1,13 +1,13 @@
 //! Before the first write: do the source, the target and the state document still belong together?
 
-use apply::{FORMULA, Indices, Managed, State, Step};
+use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
 
 use change::Lsn;
 use feed::Plugin;
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
-use crate::planned;
+use crate::planned::{self, Planned};
 use crate::position;
 use crate::source::Source;
 
@@ -16,16 +16,23 @@ pub(super) enum Verdict {
     /// Nothing usable is there: copy. An interrupted attempt may have left its state.
     Load(Option<Box<State>>),
     /// Everything fits: go on from here.
-    GoOn(Box<State>, Indices),
+    GoOn {
+        /// As it is to be from now on.
+        state: Box<State>,
+        /// Those of the planned tables, in their order.
+        indices: Indices,
+        /// Aliases of tables whose indices have to be built first; they are not among the planned any more.
+        missing: Vec<String>,
+    },
 }
 
 /// Decides; a mismatch stops with its cause and remedy.
 pub(super) async fn check(
-    context: &Context,
+    context: &mut Context,
     source: &Source,
     state: Option<State>,
 ) -> Result<Verdict, Failure> {
-    let Some(state) = state else { return Ok(Verdict::Load(None)) };
+    let Some(mut state) = state else { return Ok(Verdict::Load(None)) };
     same_connector(context, &state)?;
     if let Some(reason) = &state.needs_resync {
         return Err(Failure::stop(reason.clone(), ANEW));
@@ -34,25 +41,78 @@ pub(super) async fn check(
         return Ok(Verdict::Load(Some(Box::new(state))));
     }
     let flushed = position::flushed(&source.client).await?;
-    must_fit(context, source, state.applied_lsn, state.applied_lsn, flushed).await?;
+    same_timeline(context, &state)?;
+    let confirmed = source.usable_slot(&context.config).await?.confirmed;
+    must_fit(context, confirmed, state.applied_lsn, state.applied_lsn, flushed)?;
+    let missing = set_aside(context, &state);
+    detach(context, &mut state);
     let indices = Indices::new(managed(context, &state)?);
     indices.check(&context.target).await?;
-    Ok(Verdict::GoOn(Box::new(state), indices))
+    Ok(Verdict::GoOn { state: Box::new(state), indices, missing })
+}
+
+/// Whether the stream can go on where the connector's state is; the connector may be running. A failure that a new
+/// generation of everything cures means that it can't.
+pub(crate) async fn fits(
+    context: &Context,
+    source: &Source,
+    store: &mut Store,
+) -> Result<(), Failure> {
+    // The slot first: what is confirmed later is in the state that is read then.
+    let confirmed = source.usable_slot(&context.config).await?.confirmed;
+    let flushed = position::flushed(&source.client).await?;
+    let Some(state) = store.load().await? else { return Ok(()) };
+    same_timeline(context, &state)?;
+    let at = state.applied_lsn;
+    must_fit(context, confirmed, at, at, flushed)?;
+    Ok(apply::check(&context.target, &state.indexes).await?)
+}
+
+/// Takes those tables out of the plan that have no index yet, or one that was made of another table of the same name.
+fn set_aside(context: &mut Context, state: &State) -> Vec<String> {
+    let (there, missing): (Vec<_>, Vec<_>) =
+        context.planned.drain(..).partition(|one| kept(state, one).is_some());
+    context.planned = there;
+    context.elsewhere = missing.iter().map(|one| one.table.oid).collect();
+    missing.into_iter().map(|one| one.index.alias).collect()
+}
+
+/// The index of a planned table. (States of before did not keep the table's OID; the hash of the plan has it too.)
+fn kept<'s>(state: &'s State, one: &Planned) -> Option<&'s IndexState> {
+    let (alias, oid) = (&one.index.alias, one.table.oid);
+    state
+        .indexes
+        .iter()
+        .find(|index| index.alias == *alias && (index.table_oid == oid || index.table_oid == 0))
+}
+
+/// What is not planned any more stays as it is.
+fn detach(context: &Context, state: &mut State) {
+    let applied = state.applied_lsn;
+    let planned =
+        |index: &mut IndexState| context.planned.iter().any(|one| one.index.alias == index.alias);
+    let gone: Vec<_> = state.indexes.extract_if(.., |index| !planned(index)).collect();
+    for index in gone {
+        tracing::warn!(
+            table = %index.table,
+            "the table is not published any more: its index {} stays as it is and is not followed", index.alias
+        );
+        state.detached.push(index.left_behind(applied));
+    }
 }
 
 /// The slot has kept everything after `confirmed`, and the server, flushed up to `flushed`, has not gone back behind
 /// `durable`. Looked at before every session: a stream that starts in a gap says nothing of it.
-pub(super) async fn must_fit(
+pub(super) fn must_fit(
     context: &Context,
-    source: &Source,
+    slot: Option<Lsn>,
     confirmed: Lsn,
     durable: Lsn,
     flushed: Lsn,
 ) -> Result<(), Failure> {
     let name = &context.config.source.slot;
-    let slot = source.usable_slot(&context.config).await?;
-    if let Some(ahead) = slot.confirmed.filter(|ahead| *ahead > confirmed) {
-        return Err(Failure::stop(
+    if let Some(ahead) = slot.filter(|ahead| *ahead > confirmed) {
+        return Err(Failure::rebuild(
             format!(
                 "the slot {name} is at {ahead}, ahead of the index at {confirmed}: changes in between are lost (the \
                  slot was made anew, or advanced by somebody)"
@@ -61,7 +121,7 @@ pub(super) async fn must_fit(
         ));
     }
     if flushed < durable {
-        return Err(Failure::stop(
+        return Err(Failure::rebuild(
             format!(
                 "the index is at {durable}, ahead of the server at {flushed}: Postgres has gone back in time (restored, \
                  or a standby was promoted that lagged behind)"
@@ -92,8 +152,12 @@ fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
             format!("correct source.publication, or {ANEW}"),
         ));
     }
-    if state.step == Step::Streaming && state.timeline != context.system.timeline {
-        return Err(Failure::stop(
+    Ok(())
+}
+
+fn same_timeline(context: &Context, state: &State) -> Result<(), Failure> {
+    if state.timeline != context.system.timeline {
+        return Err(Failure::rebuild(
             format!(
                 "Postgres is on timeline {}, the index on {}: a standby was promoted or a backup restored",
                 context.system.timeline, state.timeline
@@ -109,13 +173,7 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
     let mut managed = Vec::new();
     for (number, one) in (0..).zip(&context.planned) {
         let alias = &one.index.alias;
-        let kept = state.indexes.iter().find(|index| index.alias == *alias);
-        let kept = kept.ok_or_else(|| {
-            Failure::stop(
-                format!("the index {alias} of the table {} is new", one.table.name),
-                format!("adding a table to a running installation is not supported yet: {ANEW}"),
-            )
-        })?;
+        let Some(kept) = kept(state, one) else { continue };
         if kept.plan_hash != one.index.hash {
             return Err(Failure::stop(
                 format!(
@@ -149,19 +207,6 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
             kept.columns = one.index.columns.clone();
         }
         managed.push(Managed::new(one.index.clone(), kept, number));
-    }
-    let dropped = state
-        .indexes
-        .iter()
-        .find(|index| !context.planned.iter().any(|one| one.index.alias == index.alias));
-    if let Some(index) = dropped {
-        return Err(Failure::stop(
-            format!(
-                "the table {} of the index {} is not published or configured any more",
-                index.table, index.alias
-            ),
-            format!("removing a table from a running installation is not supported yet: {ANEW}"),
-        ));
     }
     Ok(managed)
 }

@@ -1,6 +1,7 @@
-//! The first load: fresh indices, the rows at a consistent point, then the stream from there.
+//! A generation built in the connector's own stream: fresh indices, the rows at a consistent point, then the stream from
+//! there. So the first one begins, and one after a gap in the stream; readers see what they saw until it is shown.
 
-use apply::{FORMULA, Indices, Managed, State, Step, Store};
+use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
 use change::Lsn;
 use snapshot::Snapshot;
 use tracing::{info, warn};
@@ -14,33 +15,23 @@ const ATTEMPTS: u32 = 3;
 
 /// Copies everything and gives the state to stream from. An earlier attempt that was interrupted is begun anew, in indices
 /// of a new generation: two snapshots are never mixed, not even by a process that is still writing.
-pub(super) async fn first_load(
+pub(super) async fn load(
     context: &Context,
     source: &Source,
     store: &mut Store,
-    interrupted: Option<State>,
+    before: Option<State>,
 ) -> Result<(State, Indices), Failure> {
-    let mut state = State {
-        formula: FORMULA,
-        system_id: context.system.system_id.clone(),
-        timeline: context.system.timeline,
-        database: source.info.dbname.clone(),
-        slot: context.config.source.slot.to_string(),
-        publication: context.config.source.publication.to_string(),
-        generation: 0,
-        step: Step::Copying,
-        applied_lsn: Lsn::ZERO,
-        visible_lsn: Lsn::ZERO,
-        indexes: Vec::new(),
-        writer: String::new(),
-        sequence: 0,
-        needs_resync: None,
-        detached: Vec::new(),
-        revision: 0,
-        failover: false,
+    let mut state = first_state(context, source);
+    let (used, previous) = match before {
+        Some(before) => {
+            state.revision = before.revision;
+            (before.generation, leave_behind(context, before).await?)
+        }
+        None => (0, Vec::new()),
     };
-    state.generation = next_generation(context, &state, interrupted.as_ref()).await?;
+    state.generation = next_generation(context, &state, used).await?;
     for _ in 0..ATTEMPTS {
+        plan_entries(context, &mut state, &previous);
         if let Some(indices) = attempt(context, source, store, &mut state).await? {
             return Ok((state, indices));
         }
@@ -54,6 +45,62 @@ pub(super) async fn first_load(
     ))
 }
 
+/// The state of a connector of which nothing is known.
+pub(super) fn first_state(context: &Context, source: &Source) -> State {
+    State {
+        formula: FORMULA,
+        system_id: context.system.system_id.clone(),
+        timeline: context.system.timeline,
+        database: source.info.dbname.clone(),
+        slot: context.owner.clone(),
+        publication: context.config.source.publication.to_string(),
+        generation: 0,
+        step: Step::Copying,
+        applied_lsn: Lsn::ZERO,
+        visible_lsn: Lsn::ZERO,
+        indexes: Vec::new(),
+        needs_resync: None,
+        needs_resync_of: Vec::new(),
+        detached: Vec::new(),
+        revision: 0,
+        failover: false,
+        writer: String::new(),
+        sequence: 0,
+    }
+}
+
+/// What remains of a generation that is not followed any more: what its readers see. The indices of a copy that was
+/// interrupted are dropped.
+async fn leave_behind(context: &Context, before: State) -> Result<Vec<IndexState>, Failure> {
+    let mut previous = before.detached.clone();
+    if before.step == Step::Copying {
+        drop_indices(context, &before).await?;
+        previous.extend(before.indexes);
+        return Ok(previous);
+    }
+    let applied = before.applied_lsn;
+    previous.extend(before.indexes.into_iter().map(|index| index.left_behind(applied)));
+    Ok(previous)
+}
+
+/// What the state says before the indices are made. Those that are not planned any more stay as they are.
+fn plan_entries(context: &Context, state: &mut State, previous: &[IndexState]) {
+    let generation = state.generation;
+    let of = |alias: &str| previous.iter().rfind(|index| index.alias == alias);
+    state.indexes = context
+        .planned
+        .iter()
+        .map(|one| one.index.entry(generation, of(&one.index.alias)))
+        .collect();
+    let planned =
+        |index: &&IndexState| context.planned.iter().any(|one| one.index.alias == index.alias);
+    state.detached = previous
+        .iter()
+        .filter(|index| !planned(index) && index.shown.is_some())
+        .map(|index| IndexState { index: index.shown.clone().unwrap_or_default(), ..index.clone() })
+        .collect();
+}
+
 /// One copy. None when what it has read may not be the tables at its consistent point.
 async fn attempt(
     context: &Context,
@@ -61,17 +108,7 @@ async fn attempt(
     store: &mut Store,
     state: &mut State,
 ) -> Result<Option<Indices>, Failure> {
-    state.step = Step::Copying;
-    state.indexes.clear();
-    store.save(state).await?;
-    let mut managed = Vec::new();
-    for (number, one) in (0..).zip(&context.planned) {
-        managed.push(Managed::create(&context.target, state, one.index.clone(), number).await?);
-    }
-    let indices = Indices::new(managed);
-    state.indexes = indices.states();
-    store.save(state).await?;
-
+    let indices = make_indices(context, store, state).await?;
     // A table that is truncated or rewritten after the snapshot was made is empty for it.
     let before = files(context, source).await?;
     let snapshot = Snapshot::create(&source.info, &context.config.source.plugin).await?;
@@ -87,17 +124,33 @@ async fn attempt(
     Ok(Some(indices))
 }
 
-/// The number of the first generation whose names nobody has used: what an interrupted copy has left is dropped, what
-/// `teardown` has kept is not touched.
-async fn next_generation(
+/// Makes the indices that `state` names. They are in the state document before they are in the target, so that whoever
+/// comes after an interruption finds them.
+pub(super) async fn make_indices(
+    context: &Context,
+    store: &mut Store,
+    state: &mut State,
+) -> Result<Indices, Failure> {
+    state.step = Step::Copying;
+    store.save(state).await?;
+    let mut managed = Vec::new();
+    for ((number, one), entry) in (0..).zip(&context.planned).zip(&state.indexes) {
+        let (plan, entry) = (one.index.clone(), entry.clone());
+        managed.push(Managed::create(&context.target, state, plan, entry, number).await?);
+    }
+    let indices = Indices::new(managed);
+    state.indexes = indices.states();
+    store.save(state).await?;
+    Ok(indices)
+}
+
+/// The number of the first generation after `used` whose names nobody has used.
+pub(super) async fn next_generation(
     context: &Context,
     state: &State,
-    interrupted: Option<&State>,
+    used: u32,
 ) -> Result<u32, Failure> {
-    if let Some(interrupted) = interrupted {
-        drop_indices(context, interrupted).await?;
-    }
-    let mut next = interrupted.map_or(1, |state| state.generation + 1);
+    let mut next = used + 1;
     for one in &context.planned {
         let alias = &one.index.alias;
         for (index, is_ours) in apply::found_under(&context.target, alias, state).await? {
@@ -124,7 +177,7 @@ async fn next_generation(
 }
 
 /// Drops the indices of a copy that will not be completed.
-async fn drop_indices(context: &Context, state: &State) -> Result<(), Failure> {
+pub(super) async fn drop_indices(context: &Context, state: &State) -> Result<(), Failure> {
     for index in &state.indexes {
         context.target.delete_index(&index.index).await?;
     }
@@ -132,7 +185,10 @@ async fn drop_indices(context: &Context, state: &State) -> Result<(), Failure> {
 }
 
 /// The files that hold the tables and their partitions: another one after a rewrite or TRUNCATE.
-async fn files(context: &Context, source: &Source) -> Result<Vec<(u32, Option<u32>)>, Failure> {
+pub(super) async fn files(
+    context: &Context,
+    source: &Source,
+) -> Result<Vec<(u32, Option<u32>)>, Failure> {
     const QUERY: &str = "SELECT DISTINCT c.oid, pg_catalog.pg_relation_filenode(c.oid) \
            FROM unnest($1::oid[]) AS t(oid) \
           CROSS JOIN LATERAL (SELECT t.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(t.oid::regclass)) \

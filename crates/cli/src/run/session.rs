@@ -10,31 +10,51 @@ use ::feed::{Feed, Taken};
 use apply::{Applier, Session};
 use change::{Lsn, TableName};
 use spool::Spool;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wal::{Chunk, Confirm, Connection, Message, Mode, Receiver, StreamOptions};
 
+use super::building::Building;
 use super::feed::{self, Into};
-use super::watch::{Facts, Watch};
+use super::watch::{Compared, Facts, Watch};
 use super::{Context, DRAIN, SLOT_PATIENCE, gate};
 use crate::failure::Failure;
 use crate::position;
 use crate::source::Source;
 
-/// Streams until told to stop (`Ok`), until `goal` is searchable (`Ok`), or until the source goes away.
+/// What a session has to see to beside the stream.
+pub(super) struct What<'a> {
+    /// End when everything up to here is searchable.
+    pub(super) goal: Option<Lsn>,
+    pub(super) building: &'a mut Building,
+    pub(super) watch: &'a mut Watch,
+}
+
+/// Why a stream was left that could have gone on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was told to stop, or the goal is reached.
+    Stopped,
+    /// There are other tables than before, or new indices for them.
+    Reload,
+}
+
+/// Streams until told to stop, until there is something to reload, or until the source goes away.
 pub(super) async fn run(
     context: &Context,
     source: &mut Source,
     applier: &mut Applier,
-    goal: Option<Lsn>,
     spool: Option<&mut Spool>,
-    watch: &mut Watch,
-) -> Result<(), Failure> {
+    what: What<'_>,
+) -> Result<End, Failure> {
+    let What { goal, building, watch } = what;
     source.revive().await?;
     let stream = start(context, source, applier.confirmed()).await?;
     // Read only now: the slot is ours, so no other process can be sending any more.
     let replay_end = position::flushed(&source.client).await?;
-    gate::must_fit(context, source, applier.confirmed(), applier.durable(), replay_end).await?;
+    let slot = source.usable_slot(&context.config).await?.confirmed;
+    gate::must_fit(context, slot, applier.confirmed(), applier.durable(), replay_end)?;
     if let Some(goal) = goal.filter(|goal| *goal > replay_end) {
         position::nudge(&source.client).await?;
         info!(%goal, "waiting for the log to be flushed");
@@ -42,60 +62,105 @@ pub(super) async fn run(
     applier.begin_session(Session { replay_end });
     info!(from = %applier.confirmed(), %replay_end, "streaming");
 
-    let wal_sender_timeout = source.wal_sender_timeout().await?;
-    let options = StreamOptions { wal_sender_timeout, ..StreamOptions::default() };
-    let (pump, mut receiver, confirm) = stream.split(options);
-    let pump_stop = CancellationToken::new();
-    let pump = tokio::spawn(pump.run(pump_stop.clone()));
+    let mut open = Open::new(source, stream).await?;
     let mut feed = feed::open(context, source, applier, spool)?;
-    // The receiver stays here until the end: without it the pump would take its leave before the last confirmation.
     watch.begin_session(context, source, &mut feed).await?;
-    let mut follow = Follow { context, source, applier, feed, watch, confirm: &confirm };
-    let followed = follow.follow(&mut receiver, goal).await;
-    match followed {
-        Ok(End::Stopped) => {
-            finish(applier, &confirm).await?;
-            pump_stop.cancel();
-            if let Ok(Err(error)) = pump.await {
-                warn!(%error, "the stream did not end cleanly");
-            }
-            Ok(())
+    let confirm = &open.confirm;
+    let mut follow = Follow { context, source, applier, feed, watch, building, confirm };
+    match follow.follow(&mut open.receiver, goal).await {
+        Ok(Left::ForGood(End::Stopped)) => {
+            finish(applier, confirm).await?;
+            open.end().await;
+            Ok(End::Stopped)
         }
-        Ok(End::SourceGone) => Err(match pump.await {
-            Ok(Err(error)) => error.into(),
-            Ok(Ok(())) => Failure::retry("the source ended the stream", "look into its log"),
-            Err(error) => Failure::stop(format!("the reading task failed: {error}"), "report this"),
-        }),
+        Ok(Left::ForGood(End::Reload)) => {
+            // What has been built is in the state already, which must not be written any more then.
+            match finish(applier, confirm).await {
+                Err(failure) if !failure.is_cured_by_reload() => return Err(failure),
+                _ => {}
+            }
+            open.abandon().await;
+            Ok(End::Reload)
+        }
+        Ok(Left::SourceGone) => Err(open.why_it_ended().await),
         Err(failure) => {
-            pump_stop.cancel();
-            let _ = tokio::time::timeout(Duration::from_secs(3), pump).await;
+            open.abandon().await;
             Err(failure)
         }
     }
 }
 
-enum End {
-    Stopped,
+/// A stream under way.
+pub(super) struct Open {
+    pump: JoinHandle<wal::Result<()>>,
+    stop: CancellationToken,
+    /// It stays here until the end: without it the pump would take its leave before the last confirmation.
+    pub(super) receiver: Receiver,
+    pub(super) confirm: Confirm,
+}
+
+impl Open {
+    pub(super) async fn new(source: &Source, stream: wal::Replication) -> Result<Self, Failure> {
+        let wal_sender_timeout = source.wal_sender_timeout().await?;
+        let options = StreamOptions { wal_sender_timeout, ..StreamOptions::default() };
+        let (pump, receiver, confirm) = stream.split(options);
+        let stop = CancellationToken::new();
+        let pump = tokio::spawn(pump.run(stop.clone()));
+        Ok(Open { pump, stop, receiver, confirm })
+    }
+
+    /// Takes leave of the server, with the last confirmation.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        if let Ok(Err(error)) = self.pump.await {
+            warn!(%error, "the stream did not end cleanly");
+        }
+    }
+
+    /// The same, but not for long.
+    pub(super) async fn abandon(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.pump).await;
+    }
+
+    pub(super) async fn why_it_ended(self) -> Failure {
+        match self.pump.await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) => Failure::retry("the source ended the stream", "look into its log"),
+            Err(error) => Failure::stop(format!("the reading task failed: {error}"), "report this"),
+        }
+    }
+}
+
+/// How the loop was left.
+pub(super) enum Left {
+    ForGood(End),
     SourceGone,
 }
 
 /// What the loop works with.
-struct Follow<'a> {
-    context: &'a Context,
-    source: &'a mut Source,
-    applier: &'a mut Applier,
-    feed: Feed<'a>,
-    watch: &'a mut Watch,
-    confirm: &'a Confirm,
+pub(super) struct Follow<'a> {
+    pub(super) context: &'a Context,
+    pub(super) source: &'a mut Source,
+    pub(super) applier: &'a mut Applier,
+    pub(super) feed: Feed<'a>,
+    pub(super) watch: &'a mut Watch,
+    pub(super) building: &'a mut Building,
+    pub(super) confirm: &'a Confirm,
 }
 
 impl Follow<'_> {
-    /// The loop; see the module.
-    async fn follow(&mut self, receiver: &mut Receiver, goal: Option<Lsn>) -> Result<End, Failure> {
+    /// The loop; see the module. It may be called again after it has reached its goal.
+    pub(super) async fn follow(
+        &mut self,
+        receiver: &mut Receiver,
+        goal: Option<Lsn>,
+    ) -> Result<Left, Failure> {
         let mut waiting: Option<Chunk> = None;
         loop {
-            if goal.is_some_and(|goal| self.applier.visible() >= goal) {
-                return Ok(End::Stopped);
+            let reached = goal.is_some_and(|goal| self.applier.visible() >= goal);
+            if reached && waiting.is_none() && !self.building.is_under_way() {
+                return Ok(Left::ForGood(End::Stopped));
             }
             if waiting.is_none() {
                 waiting = receiver.try_next();
@@ -106,37 +171,46 @@ impl Follow<'_> {
                 && let Some(chunk) = waiting.take()
             {
                 if !self.take(&chunk).await? {
-                    return Ok(End::Stopped);
+                    return Ok(Left::ForGood(End::Stopped));
                 }
                 // However much there is to do, what was found is looked at.
                 let found = tokio::select! {
                     biased;
-                    facts = self.watch.look(self.context, self.source) => Some(facts),
+                    found = found(self.watch, self.building, self.context, self.source) => Some(found),
                     () = std::future::ready(()) => None,
                 };
-                found.map_or(Ok(()), |facts| self.compare(facts))?;
+                if let Some(found) = found
+                    && self.act_on(found)? == Compared::Reload
+                {
+                    return Ok(Left::ForGood(End::Reload));
+                }
                 continue;
             }
             tokio::select! {
                 biased;
-                () = self.context.stop.cancelled() => return Ok(End::Stopped),
+                () = self.context.stop.cancelled() => return Ok(Left::ForGood(End::Stopped)),
                 stepped = self.applier.step() => stepped?,
-                facts = self.watch.look(self.context, self.source) => self.compare(facts)?,
+                found = found(self.watch, self.building, self.context, self.source) => {
+                    if self.act_on(found)? == Compared::Reload {
+                        return Ok(Left::ForGood(End::Reload));
+                    }
+                }
                 chunk = receiver.next(), if waiting.is_none() => match chunk {
                     Some(chunk) => waiting = Some(chunk),
-                    None => return Ok(End::SourceGone),
+                    None => return Ok(Left::SourceGone),
                 },
             }
         }
     }
 
     /// Only what a look has found stops anything; one that failed is followed by the next.
-    fn compare(&mut self, facts: Result<Facts, Failure>) -> Result<(), Failure> {
-        match facts {
-            Ok(facts) => self.watch.compare(self.context, &self.feed, facts),
-            Err(failure) => {
+    fn act_on(&mut self, found: Found) -> Result<Compared, Failure> {
+        match found {
+            Found::Built(built) => built.map(|()| Compared::Reload),
+            Found::Facts(Ok(facts)) => self.watch.compare(self.context, &self.feed, *facts),
+            Found::Facts(Err(failure)) => {
                 warn!(%failure, "the catalog could not be read; trying again later");
-                Ok(())
+                Ok(Compared::Same)
             }
         }
     }
@@ -234,6 +308,26 @@ impl Follow<'_> {
         }
         self.confirm.confirm(self.applier.confirmed());
         Ok(true)
+    }
+}
+
+/// What has come of the work beside the stream.
+enum Found {
+    Facts(Result<Box<Facts>, Failure>),
+    Built(Result<(), Failure>),
+}
+
+/// Comes back when a look into the catalog or a build is over. May be dropped and called again.
+async fn found(
+    watch: &mut Watch,
+    building: &mut Building,
+    context: &Context,
+    source: &Source,
+) -> Found {
+    tokio::select! {
+        biased;
+        built = building.done() => Found::Built(built),
+        facts = watch.look(context, source) => Found::Facts(facts.map(Box::new)),
     }
 }
 

@@ -25,6 +25,14 @@ use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::source::{self, Source};
 
+/// What a look into the catalog has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    Same,
+    /// The publication has other tables than before.
+    Reload,
+}
+
 /// Between two looks.
 const AT_LEAST: Duration = Duration::from_secs(1);
 
@@ -113,43 +121,44 @@ impl Watch {
         context: &Context,
         feed: &Feed<'_>,
         facts: Facts,
-    ) -> Result<(), Failure> {
+    ) -> Result<Compared, Failure> {
         let plugin = context.config.plugin()?;
-        if let Some(leaves_out) = facts.publication.as_ref().and_then(Publication::leaves_out)
-            && let Some(one) = context.planned.first()
-        {
+        if let Some(leaves_out) = facts.publication.as_ref().and_then(Publication::leaves_out) {
             let problem = format!("the publication does not publish {leaves_out} any more");
-            return Err(changed(&one.table, &problem));
+            return Err(Failure::resync(format!("all tables need resync: {problem}"), ANEW, None));
         }
-        for one in &context.planned {
+        if context.follows_publication && other_tables(context, &facts.tables) {
+            return Ok(Compared::Reload);
+        }
+        for (at, one) in context.planned.iter().enumerate() {
             let now = facts.tables.iter().find(|now| now.oid == one.table.oid);
             let difference = match now {
                 Some(now) => difference(one, now, plugin),
                 None => Some("it was dropped, or is not published any more".to_owned()),
             };
             if let Some(difference) = difference {
-                return Err(changed(&one.table, &difference));
+                return Err(changed(context, at, &difference));
             }
         }
         for (at, part) in &facts.parts {
             let Some(one) = context.planned.get(*at) else { continue };
             if let Some((problem, _)) = weaker(one, part) {
-                return Err(changed(&one.table, &problem));
+                return Err(changed(context, *at, &problem));
             }
             if feed.is_other(&part.name) {
                 let problem = format!("{} was attached after it had rows", part.name);
-                return Err(changed(&one.table, &problem));
+                return Err(changed(context, *at, &problem));
             }
         }
         for (at, part) in self.parts.iter().flatten() {
             let still = facts.parts.iter().any(|(_, now)| now.oid == part.oid);
-            if let Some(one) = context.planned.get(*at).filter(|_| !still) {
+            if !still && *at < context.planned.len() {
                 let problem = format!("its partition {} was detached or dropped", part.name);
-                return Err(changed(&one.table, &problem));
+                return Err(changed(context, *at, &problem));
             }
         }
         self.parts = Some(facts.parts);
-        Ok(())
+        Ok(Compared::Same)
     }
 
     /// What a name stands for that the stream has used and that nobody has told of. `could_be`: a followed table with the
@@ -179,11 +188,10 @@ impl Watch {
             let before = self.versions.as_ref().and_then(|versions| versions.get(*at));
             before != versions.get(*at)
         };
-        let one = could_be.filter(altered).and_then(|at| context.planned.get(at));
-        if let Some(one) = one {
+        if let Some(at) = could_be.filter(altered) {
             let problem =
                 format!("it may have been {name} for a time, a table that is not there any more");
-            return Err(changed(&one.table, &problem));
+            return Err(changed(context, at, &problem));
         }
         tracing::debug!(table = %name, "rows of a table that is not there any more are passed over");
         Ok(Known::Other)
@@ -283,20 +291,34 @@ async fn must_be_the_same(context: &Context, source: &Source) -> Result<Vec<Stri
         return Ok(Vec::new());
     }
     let rows = source.client.query(QUERY, &[&oids(context)]).await?;
-    for (one, row) in context.planned.iter().zip(&rows) {
+    for ((at, one), row) in context.planned.iter().enumerate().zip(&rows) {
         let table = &one.table;
         let name = match (row.get::<_, Option<String>>(0), row.get::<_, Option<String>>(1)) {
             (Some(schema), Some(name)) => TableName::new(schema, name),
-            _ => return Err(changed(table, "it was dropped")),
+            _ if context.follows_publication => return Err(Failure::reload("a table was dropped")),
+            _ => return Err(changed(context, at, "it was dropped")),
         };
         if name != table.name {
             let why = format!("it was renamed to {name}, which test_decoding does not tell");
-            return Err(changed(table, &why));
+            return Err(changed(context, at, &why));
         }
     }
     Ok(rows.iter().map(|row| row.get::<_, Option<String>>(2).unwrap_or_default()).collect())
 }
 
-fn changed(table: &Table, why: &str) -> Failure {
-    Failure::resync(format!("{} needs resync: {why}", table.name), ANEW)
+/// Tables have come into the publication, or have gone.
+fn other_tables(context: &Context, now: &[Table]) -> bool {
+    let known = |oid: u32| {
+        context.elsewhere.contains(&oid) || context.planned.iter().any(|one| one.table.oid == oid)
+    };
+    let planned = context.planned.iter().map(|one| one.table.oid);
+    let followed = planned.chain(context.elsewhere.iter().copied());
+    let published = |oid: u32| now.iter().any(|table| table.oid == oid);
+    let mut followed = followed;
+    now.iter().any(|table| !known(table.oid)) || followed.any(|oid| !published(oid))
+}
+
+fn changed(context: &Context, at: usize, why: &str) -> Failure {
+    let table = context.planned.get(at).map_or_else(String::new, |one| one.table.name.to_string());
+    Failure::resync(format!("{table} needs resync: {why}"), ANEW, Some(at))
 }

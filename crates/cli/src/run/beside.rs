@@ -1,0 +1,313 @@
+//! Indices built beside the stream: a new generation of some of them, or the first of a table that came later.
+//!
+//! The build has a temporary slot of its own, whose creation waits for every transaction that is running then: what such a
+//! transaction wrote before the table was published is in the copy. It copies, follows its own stream until it is as far as
+//! the connector, and puts its indices into the connector's state ([`merge`]). Whoever runs the connector reads the state
+//! again and shows them; what readers see until then goes on as if nothing were. The slot has a fixed name, so there is one
+//! build at a time, and goes with its connection, so that nothing holds the log when a build is killed.
+//!
+//! The build keeps a state document of its own, so that whoever comes after an interruption finds its indices and drops
+//! them ([`clean_up`]).
+
+use std::time::Duration;
+
+use apply::{Applier, Session, State, Step, Store};
+use snapshot::Snapshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::building::Building;
+use super::prepare::{self, Context};
+use super::session::{End, Follow, Left, Open};
+use super::watch::Watch;
+use super::{copy, feed, load, merge};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::planned::Planned;
+use crate::position;
+use crate::source::Source;
+
+/// How often a build is begun anew because a table was changed under it.
+const ATTEMPTS: u32 = 3;
+/// Between two attempts after a failure that may pass.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at how far the connector is.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    All,
+    /// By alias.
+    Named(Vec<String>),
+}
+
+/// What has been built.
+pub(crate) struct Built {
+    pub(crate) aliases: Vec<String>,
+}
+
+/// Builds, for as long as it takes, what a running connector is missing.
+pub(super) async fn build_until_done(
+    config: Config,
+    scope: Scope,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    loop {
+        match build(&config, &scope, &stop).await {
+            Err(failure) if failure.is_transient() && !stop.is_cancelled() => {
+                warn!(%failure, "the build of new indices broke off; beginning anew");
+            }
+            other => return other.map(drop),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Builds, and gives what has become part of the connector's state. Nothing when told to stop.
+pub(crate) async fn build(
+    config: &Config,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> Result<Option<Built>, Failure> {
+    for _ in 0..ATTEMPTS {
+        match attempt(config, scope, stop).await? {
+            Attempt::Built(built) => return Ok(Some(built)),
+            Attempt::Stopped => return Ok(None),
+            Attempt::Changed(why) => {
+                warn!(%why, "a table was changed under the build: beginning anew");
+            }
+        }
+    }
+    Err(Failure::retry(
+        "tables were changed during each attempt to build their indices",
+        "try again when no ALTER TABLE, TRUNCATE, CLUSTER or VACUUM FULL runs on them",
+    ))
+}
+
+enum Attempt {
+    Built(Built),
+    Stopped,
+    Changed(String),
+}
+
+async fn attempt(
+    config: &Config,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> Result<Attempt, Failure> {
+    let source = Source::connect(config).await?;
+    let (mut context, mut source) = prepare::survey(config.clone(), source, stop.clone()).await?;
+    let mut main = prepare::store(&context, &source);
+    let state = main.load().await?.ok_or_else(|| {
+        Failure::config("nothing has run for this slot and target yet", "start `wal2es run` first")
+    })?;
+    if state.step == Step::Copying {
+        return Err(Failure::retry(
+            "the first copy is not complete",
+            "wait for `wal2es run` to complete it, or start it again",
+        ));
+    }
+    choose(&mut context, scope)?;
+    context.config.source.slot = slot_of(&context.owner)?.as_str().into();
+    context.follows_publication = false;
+
+    let before = load::files(&context, &source).await?;
+    let slot = context.config.source.slot.to_string();
+    let snapshot = Snapshot::create_as(&source.info, &slot, &context.config.source.plugin).await;
+    let snapshot = snapshot.map_err(|error| in_use(error, &slot))?;
+    let mut store = prepare::store(&context, &source);
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(Attempt::Stopped),
+        ended = fill(&context, &mut source, &mut main, &mut store, &state, snapshot, before) => ended,
+    };
+    // Built or not: what is not part of the connector's state by now never will be.
+    let cleaned = async {
+        match main.load().await? {
+            Some(state) => remove_leftovers(&context, &mut store, &state).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(failure) = cleaned.await {
+        warn!(%failure, "the rest of the build could not be removed; the next start does");
+    }
+    ended
+}
+
+/// The copy and the stream after it, until the indices are part of the connector's state.
+async fn fill(
+    context: &Context,
+    source: &mut Source,
+    main: &mut Store,
+    store: &mut Store,
+    state: &State,
+    snapshot: Snapshot,
+    before: Vec<(u32, Option<u32>)>,
+) -> Result<Attempt, Failure> {
+    let used = remove_leftovers(context, store, state).await.map(|()| state.generation)?;
+    let mut own = load::first_state(context, source);
+    own.generation = load::next_generation(context, &own, used).await?;
+    let entry = |one: &Planned| {
+        let mut entry = one.index.entry(own.generation, None);
+        entry.held = true;
+        entry
+    };
+    own.indexes = context.planned.iter().map(entry).collect();
+    let indices = load::make_indices(context, store, &mut own).await?;
+    info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
+    copy::all(context, source, &snapshot, &indices).await?;
+    if load::files(context, source).await? != before {
+        return Ok(Attempt::Changed("it was truncated or rewritten".to_owned()));
+    }
+    own.step = Step::Streaming;
+    own.applied_lsn = snapshot.at;
+    store.save(&own).await?;
+    // The applier's own store goes on from the document as it is now.
+    let mut store = prepare::store(context, source);
+    store.load().await?;
+    let mut applier = prepare::applier(context, store, indices, own);
+    catch_up(context, source, main, &mut applier, snapshot).await
+}
+
+/// Follows the stream of the temporary slot until the indices can become part of the connector's state.
+async fn catch_up(
+    context: &Context,
+    source: &mut Source,
+    main: &mut Store,
+    applier: &mut Applier,
+    snapshot: Snapshot,
+) -> Result<Attempt, Failure> {
+    let mut spool = feed::open_spool(context).await?;
+    let options = feed::options(context, source)?;
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (slot, at) = (context.config.source.slot.to_string(), snapshot.at);
+    let stream = snapshot.into_keeper().start_replication(&slot, at, &options).await?;
+    // Nobody has written to these indices before.
+    applier.begin_session(Session { replay_end: at });
+    let mut open = Open::new(source, stream).await?;
+    let mut feed = feed::open(context, source, applier, spool.as_mut())?;
+    let (mut watch, mut building) = (Watch::new(), Building::of(context, &[]));
+    watch.begin_session(context, source, &mut feed).await?;
+    let Open { receiver, confirm, .. } = &mut open;
+    let mut follow = Follow {
+        context,
+        source,
+        applier,
+        feed,
+        watch: &mut watch,
+        building: &mut building,
+        confirm,
+    };
+    let ended = loop {
+        let goal = position::current(&follow.source.client).await?;
+        position::nudge(&follow.source.client).await?;
+        match follow.follow(receiver, Some(goal)).await {
+            Ok(Left::ForGood(_)) if context.stop.is_cancelled() => break Ok(Attempt::Stopped),
+            Ok(Left::ForGood(End::Stopped)) => {}
+            Ok(Left::ForGood(End::Reload)) => {
+                break Ok(Attempt::Changed("the publication changed".to_owned()));
+            }
+            Ok(Left::SourceGone) => break Err(None),
+            Err(failure) => match failure.needs_resync() {
+                Some((why, _)) => break Ok(Attempt::Changed(why.to_owned())),
+                None => break Err(Some(failure)),
+            },
+        }
+        follow.applier.drain().await?;
+        match merge::merge(context, main, &follow.applier.current_state()).await? {
+            merge::Merged::Done => {
+                let aliases = context.planned.iter().map(|one| one.index.alias.clone()).collect();
+                break Ok(Attempt::Built(Built { aliases }));
+            }
+            merge::Merged::NotYet => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    };
+    match ended {
+        Err(None) => Err(open.why_it_ended().await),
+        Err(Some(failure)) => {
+            open.abandon().await;
+            Err(failure)
+        }
+        Ok(attempt) => {
+            open.abandon().await;
+            Ok(attempt)
+        }
+    }
+}
+
+/// Leaves the tables in the plan that are to be built.
+fn choose(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
+    let Scope::Named(aliases) = scope else { return Ok(()) };
+    for alias in aliases {
+        if !context.planned.iter().any(|one| one.index.alias == *alias) {
+            let known: Vec<&str> =
+                context.planned.iter().map(|one| one.index.alias.as_str()).collect();
+            return Err(Failure::config(
+                format!("there is no index {alias} in the configuration"),
+                format!("name one of: {}", known.join(", ")),
+            ));
+        }
+    }
+    context.planned.retain(|one| aliases.contains(&one.index.alias));
+    Ok(())
+}
+
+/// The name of the temporary slot of the connector of `owner`.
+fn slot_of(owner: &str) -> Result<String, Failure> {
+    let slot = format!("{owner}_next");
+    wal::slot_name(&slot).map_err(|_| {
+        Failure::config(
+            format!("the name of the slot {owner} is too long: a build needs room for `_next` behind it"),
+            "use a slot name of at most 58 bytes: `wal2es teardown --indices`, change source.slot, `wal2es setup`",
+        )
+    })?;
+    Ok(slot)
+}
+
+fn in_use(error: snapshot::Error, slot: &str) -> Failure {
+    // duplicate_object
+    let taken = matches!(&error, snapshot::Error::Wal { source, .. } if source.db_error().is_some_and(|db| db.code == "42710"));
+    if taken {
+        return Failure::retry(
+            format!("indices are being built already (the slot {slot} is there)"),
+            "wait until that is done, or stop it; its slot goes with its connection",
+        );
+    }
+    error.into()
+}
+
+/// Removes what a build has left that was interrupted, unless one is under way.
+pub(super) async fn clean_up(
+    context: &Context,
+    source: &Source,
+    state: &State,
+) -> Result<(), Failure> {
+    let Ok(slot) = slot_of(&context.owner) else { return Ok(()) };
+    let mut store =
+        Store::new(context.target.clone(), &context.system.system_id, &source.info.dbname, &slot);
+    // The document first: one that is written later belongs to a build that we must not disturb.
+    if store.load().await?.is_none() || source.slot(&slot).await?.is_some() {
+        return Ok(());
+    }
+    remove_leftovers(context, &mut store, state).await
+}
+
+/// Drops the indices that the build's document names and `state`, the connector's, does not; and the document.
+pub(super) async fn remove_leftovers(
+    context: &Context,
+    store: &mut Store,
+    state: &State,
+) -> Result<(), Failure> {
+    let Some(left) = store.load().await? else { return Ok(()) };
+    let used = |name: &String| {
+        state.indexes.iter().chain(&state.detached).any(|index| index.all().any(|one| one == name))
+    };
+    for name in left.indexes.iter().flat_map(|index| index.all()).filter(|name| !used(name)) {
+        context.target.delete_index(name).await?;
+    }
+    store.delete().await?;
+    Ok(())
+}

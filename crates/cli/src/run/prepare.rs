@@ -1,0 +1,167 @@
+//! Everything before the stream: what is wrong with the configuration or the servers is found here, and the tables are
+//! copied if they have not been. Nothing of it needs to be finished when it is left in the middle.
+
+use std::sync::Arc;
+
+use ::feed::Plugin;
+use apply::{Applier, ApplierConfig, Indices, State, Store, Target};
+use change::Lsn;
+use spool::Spool;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{Options, beside, feed, gate, load, watch};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::planned::{self, Planned};
+use crate::position;
+use crate::source::Source;
+
+/// What all parts of a run share.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) target: Arc<Target>,
+    pub(crate) planned: Vec<Planned>,
+    pub(crate) system: wal::System,
+    /// The slot of the connector whose indices these are; a build beside the stream has one of its own in `config`.
+    pub(crate) owner: String,
+    /// The configuration names no tables: those of the publication are followed, as they come and go.
+    pub(crate) follows_publication: bool,
+    /// Published tables that are not among `planned` because their indices are being built.
+    pub(crate) elsewhere: Vec<u32>,
+    /// Told to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Ready to stream.
+pub(super) struct Prepared {
+    pub(super) context: Context,
+    pub(super) source: Source,
+    pub(super) applier: Applier,
+    pub(super) spool: Option<Spool>,
+    /// The aliases whose indices have to be built.
+    pub(super) missing: Vec<String>,
+}
+
+/// See the module. `goal` is set at the first time, if there is to be one.
+pub(super) async fn prepare(
+    config: Config,
+    options: Options,
+    goal: &mut Option<Lsn>,
+    stop: CancellationToken,
+) -> Result<Prepared, Failure> {
+    let source = Source::connect(&config).await?;
+    if options.until_caught_up && goal.is_none() {
+        *goal = Some(position::current(&source.client).await?);
+    }
+    if options.rebuild {
+        source.publication(&config).await?;
+        source.renew_slot(&config).await?;
+    }
+    let (mut context, source) = survey(config, source, stop).await?;
+    source.usable_slot(&context.config).await?;
+    let mut store = store(&context, &source);
+    store.prepare().await?;
+    let state = store.load().await?;
+    let spool = feed::open_spool(&context).await?;
+    let verdict = match state {
+        Some(state) if options.rebuild => gate::Verdict::Load(Some(Box::new(state))),
+        state => gate::check(&mut context, &source, state).await?,
+    };
+    let (state, indices, missing) = match verdict {
+        gate::Verdict::Load(before) => {
+            let before = before.map(|state| *state);
+            let (state, indices) = load::load(&context, &source, &mut store, before).await?;
+            (state, indices, Vec::new())
+        }
+        gate::Verdict::GoOn { state, indices, missing } => (*state, indices, missing),
+    };
+    beside::clean_up(&context, &source, &state).await?;
+    let applier = applier(&context, store, indices, state);
+    Ok(Prepared { context, source, applier, spool, missing })
+}
+
+/// The state document of the connector.
+pub(super) fn store(context: &Context, source: &Source) -> Store {
+    let system = &context.system.system_id;
+    Store::new(context.target.clone(), system, &source.info.dbname, &context.config.source.slot)
+}
+
+/// An applier that goes on from `state`.
+pub(super) fn applier(context: &Context, store: Store, indices: Indices, state: State) -> Applier {
+    let pipeline = &context.config.pipeline;
+    let config = ApplierConfig {
+        limits: context.config.limits(),
+        refresh: pipeline.refresh,
+        keep: pipeline.keep_generation,
+    };
+    Applier::new(config, context.target.clone(), store, indices, state)
+}
+
+/// Looks at both servers and plans every index that the configuration asks for.
+pub(crate) async fn survey(
+    config: Config,
+    source: Source,
+    stop: CancellationToken,
+) -> Result<(Context, Source), Failure> {
+    source.publication(&config).await?;
+    source.encoding(&config).await?;
+    let system = source.identify().await?;
+    let target = Arc::new(Target::connect(&config.target()).await?);
+    info!(
+        postgres = source.version,
+        target = %target.info(),
+        database = %source.info.dbname,
+        slot = %config.source.slot,
+        "connected"
+    );
+    if config.plugin()? == Plugin::TestDecoding && source.version >= 180_000 {
+        warn!(
+            "Postgres 18 can end in a segmentation fault within test_decoding, when a transaction that was rolled back is \
+             larger than logical_decoding_work_mem: raise that, or use source.plugin: pgoutput"
+        );
+    }
+    let tables = source.tables(&config).await?;
+    let planned = planned::plan(&config, tables, target.info())?;
+    source.check_ids(&planned).await?;
+    check_partitions(&source, &planned).await?;
+    planned.iter().for_each(tell);
+    let owner = config.source.slot.to_string();
+    let follows_publication = config.indexes.is_none();
+    let elsewhere = Vec::new();
+    let context =
+        Context { config, target, planned, system, owner, follows_publication, elsewhere, stop };
+    Ok((context, source))
+}
+
+/// What a user should know about the documents of a table.
+fn tell(one: &Planned) {
+    for note in one.plan.notes() {
+        debug!(table = %one.table.name, "{note}");
+    }
+    let large: Vec<String> = one.plan.toast_notes().into_iter().map(|note| note.column).collect();
+    if !large.is_empty() {
+        warn!(
+            table = %one.table.name,
+            columns = large.join(", "),
+            "an update that leaves a large value (about 2 kB) of these columns alone will stop the connector; \
+             ALTER TABLE {} REPLICA IDENTITY FULL prevents it",
+            one.table.name.quoted()
+        );
+    }
+}
+
+/// Partitions whose rows before a change would be misread.
+async fn check_partitions(source: &Source, planned: &[Planned]) -> Result<(), Failure> {
+    let oids: Vec<u32> = planned.iter().map(|one| one.table.oid).collect();
+    let parts = snapshot::catalog::partitions(&source.client, &oids).await?;
+    for part in &parts {
+        let root = planned.iter().find(|one| one.table.oid == part.root);
+        if let Some((one, (problem, remedy))) =
+            root.and_then(|one| Some((one, watch::weaker(one, part)?)))
+        {
+            return Err(Failure::config(format!("{}: {problem}", one.table.name), remedy));
+        }
+    }
+    Ok(())
+}
