@@ -45,6 +45,7 @@ scenarios!(
     setup,
     stop,
     streaming,
+    tables,
     text_plugin,
     tls,
     toast,

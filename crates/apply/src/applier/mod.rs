@@ -194,6 +194,11 @@ impl Applier {
         self.visible
     }
 
+    /// Readers of every alias see the index that is written.
+    pub fn all_shown(&self) -> bool {
+        self.indices.with(|list| !list.iter().any(|managed| managed.state.is_hidden()))
+    }
+
     /// Sessions that have begun.
     pub fn sessions(&self) -> u64 {
         self.sessions

@@ -158,8 +158,7 @@ impl Follow<'_> {
     ) -> Result<Left, Failure> {
         let mut waiting: Option<Chunk> = None;
         loop {
-            let reached = goal.is_some_and(|goal| self.applier.visible() >= goal);
-            if reached && waiting.is_none() && !self.building.is_under_way() {
+            if goal.is_some_and(|goal| self.has_reached(goal)) && waiting.is_none() {
                 return Ok(Left::ForGood(End::Stopped));
             }
             if waiting.is_none() {
@@ -201,6 +200,11 @@ impl Follow<'_> {
                 },
             }
         }
+    }
+
+    /// Everything up to `goal` is searchable, whatever index it is in.
+    fn has_reached(&self, goal: Lsn) -> bool {
+        self.applier.visible() >= goal && self.applier.all_shown() && !self.building.is_under_way()
     }
 
     /// Only what a look has found stops anything; one that failed is followed by the next.
