@@ -142,7 +142,7 @@ fn copied(database: &Database) -> BTreeMap<TableName, (Table, Documents)> {
         let version = client.query_one("SELECT current_setting('server_version_num')::int", &[]);
         let version = version.await.unwrap().get::<_, i32>(0).unsigned_abs();
         let tables = catalog::published_tables(&client, "differential", version).await.unwrap();
-        let snapshot = Snapshot::create(&info, "pgoutput").await.unwrap();
+        let snapshot = Snapshot::create(&info, "differential_copy", "pgoutput").await.unwrap();
         let mut session = snapshot.session(&info).await.unwrap();
         let mut copied = BTreeMap::new();
         for table in tables {

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::Scenario;
 use crate::support::case::Case;
-use crate::support::number;
+use crate::support::sampler::Sampler;
 use crate::support::seed::Seed;
 use crate::support::workload::Workload;
+use crate::support::{PATIENCE, number, wait_for};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("at_random_moments", at_random_moments),
     Scenario::new("during_the_first_copy", during_the_first_copy),
+    Scenario::new("while_generations_change", while_generations_change),
 ];
 
 /// Index and table are compared after so many kills.
@@ -57,4 +59,57 @@ fn during_the_first_copy() {
     }
     case.catch_up();
     case.compare();
+}
+
+/// Kills of a connector, and of resyncs beside it or in its place: readers always find the whole of a table, and nothing is
+/// left behind.
+fn while_generations_change() {
+    let kills = number("WAL2ES_TEST_KILLS", 30) / 2;
+    let mut seed = Seed::new();
+    let mut case = Case::shared("kill_resync");
+    case.config["pipeline"] = serde_json::json!({"batch_rows": 200, "keep_generation": "0s"});
+    Workload::prepare(&mut case);
+    case.table("still", "id int PRIMARY KEY, n int");
+    case.execute("INSERT INTO still SELECT n, 7 FROM generate_series(1, 3000) n");
+    case.catch_up();
+    let workload = Workload::start(&case, seed.fork(), Duration::from_millis(2));
+    let sampler = Sampler::start(&case.search, &case.alias("still"), 3000);
+    let (mut done, mut checked) = (0, 0);
+    while done < kills {
+        // Alone or beside each other; whoever is not killed goes on until the next turn.
+        let (with_run, with_resync) = [(true, true), (true, false), (false, true)][seed.rng.usize(..3)];
+        let run = with_run.then(|| case.start(&["run"]));
+        let resync = with_resync.then(|| case.start(&["resync"]));
+        std::thread::sleep(Duration::from_millis(seed.rng.u64(50..3500)));
+        let running: Vec<_> = [run, resync].into_iter().flatten().collect();
+        for mut process in running {
+            match process.ended().map(|status| status.code()) {
+                // Done, or in the way of the other one.
+                Some(Some(0 | 1)) => {}
+                Some(code) => panic!("{code:?}: {}", process.log()),
+                None => {
+                    process.kill();
+                    done += 1;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(seed.rng.u64(0..300)));
+        }
+        if done >= checked + COMPARE_EVERY || done >= kills {
+            checked = done;
+            let _quiet = workload.pause();
+            case.catch_up();
+            case.compare();
+            assert_eq!(super::resync::slots(&mut case), ["kill_resync"]);
+            let connector = case.run();
+            for alias in ["kv", "log", "still"].map(|table| case.alias(table)) {
+                wait_for("one index to be left", PATIENCE, || {
+                    (case.search.generations(&alias).len() == 1).then_some(())
+                });
+            }
+            connector.stop();
+        }
+    }
+    let seen = sampler.stop();
+    assert_eq!((seen.torn, seen.states), (0, 1), "{seen} {}", seen.example);
+    println!("{done} SIGKILLs during {} transactions", workload.stop());
 }

@@ -20,31 +20,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Makes one. The server waits for all transactions that are running now.
+    /// Makes one, with a temporary slot of this name. The server waits for all transactions that are running now.
     ///
     /// # Errors
-    /// No right to make slots, no room for another one, the connection fails.
-    pub async fn create(info: &ConnInfo, plugin: &str) -> Result<Self> {
-        Snapshot::make(info, None, plugin).await
-    }
-
-    /// Makes one whose temporary slot has this name, to be streamed from afterwards: see [`Snapshot::into_keeper`].
-    ///
-    /// # Errors
-    /// As [`Snapshot::create`]; there is a slot of that name.
-    pub async fn create_as(info: &ConnInfo, slot: &str, plugin: &str) -> Result<Self> {
-        Snapshot::make(info, Some(slot), plugin).await
-    }
-
-    async fn make(info: &ConnInfo, slot: Option<&str>, plugin: &str) -> Result<Self> {
+    /// No right to make slots, no room for another one, one of that name is there, the connection fails.
+    pub async fn create(info: &ConnInfo, slot: &str, plugin: &str) -> Result<Self> {
         let doing = || "making a temporary slot for the copy".to_owned();
         let failed = |source| Error::Wal { doing: doing(), source };
         let mut keeper = Connection::connect(info, Mode::Replication).await.map_err(failed)?;
         let slot =
-            slot.map_or_else(|| format!("wal2es_copy_{}", keeper.process_id()), ToOwned::to_owned);
-        let options =
             SlotOptions { temporary: true, snapshot: wal::Snapshot::Export, failover: false };
-        let created = keeper.create_slot(&slot, plugin, options).await.map_err(failed)?;
+        let created = keeper.create_slot(slot, plugin, options).await.map_err(failed)?;
         let name = created.snapshot_name.ok_or(Error::NoSnapshot)?;
         Ok(Snapshot { at: created.consistent_point, name, keeper })
     }

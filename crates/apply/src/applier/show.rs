@@ -150,9 +150,10 @@ impl Applier {
             return Ok(true);
         };
         let truncations = managed.state.truncations + 1;
-        let generation = self.state.generation;
+        let generation = managed.state.generation_of(&managed.state.index);
+        let generation = generation.unwrap_or(self.state.generation);
         let name = format!("{}-g{generation}.t{truncations}", managed.state.alias);
-        let owner = Owner::of(&self.state);
+        let owner = Owner { generation, ..Owner::of(&self.state) };
         let facts = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(false),

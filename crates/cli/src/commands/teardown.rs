@@ -68,6 +68,7 @@ pub(super) async fn perform(
             found.target.put_settings(name, &json!({"index.refresh_interval": null})).await?;
         }
     }
+    crate::run::clean_up(&found.target, &found.system, &found.source, slot, None).await?;
     found.store.delete().await?;
     answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {
         [] => format!("removed {}", join(&removed)),

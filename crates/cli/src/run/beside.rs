@@ -9,18 +9,20 @@
 //! The build keeps a state document of its own, so that whoever comes after an interruption finds its indices and drops
 //! them ([`clean_up`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use apply::{Applier, Session, State, Step, Store};
+use apply::{Applier, Session, State, Step, Store, Target};
 use snapshot::Snapshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use wal::System;
 
 use super::building::Building;
 use super::prepare::{self, Context};
 use super::session::{End, Follow, Left, Open};
 use super::watch::Watch;
-use super::{copy, feed, load, merge};
+use super::{copy, feed, load, merge, point};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::planned::Planned;
@@ -112,13 +114,10 @@ async fn attempt(
         ));
     }
     choose(&mut context, scope)?;
-    context.config.source.slot = slot_of(&context.owner)?.as_str().into();
-    context.follows_publication = false;
-
     let before = load::files(&context, &source).await?;
-    let slot = context.config.source.slot.to_string();
-    let snapshot = Snapshot::create_as(&source.info, &slot, &context.config.source.plugin).await;
-    let snapshot = snapshot.map_err(|error| in_use(error, &slot))?;
+    let snapshot = point::make(&context, &source).await?;
+    context.config.source.slot = point::slot_of(&context.owner).as_str().into();
+    context.follows_publication = false;
     let mut store = prepare::store(&context, &source);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(Attempt::Stopped),
@@ -127,7 +126,7 @@ async fn attempt(
     // Built or not: what is not part of the connector's state by now never will be.
     let cleaned = async {
         match main.load().await? {
-            Some(state) => remove_leftovers(&context, &mut store, &state).await,
+            Some(state) => remove_leftovers(&context.target, &mut store, Some(&state)).await,
             None => Ok(()),
         }
     };
@@ -147,9 +146,9 @@ async fn fill(
     snapshot: Snapshot,
     before: Vec<(u32, Option<u32>)>,
 ) -> Result<Attempt, Failure> {
-    let used = remove_leftovers(context, store, state).await.map(|()| state.generation)?;
+    remove_leftovers(&context.target, store, Some(state)).await?;
     let mut own = load::first_state(context, source);
-    own.generation = load::next_generation(context, &own, used).await?;
+    own.generation = load::next_generation(context, &own, state.generation).await?;
     let entry = |one: &Planned| {
         let mut entry = one.index.entry(own.generation, None);
         entry.held = true;
@@ -255,32 +254,8 @@ fn choose(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The name of the temporary slot of the connector of `owner`.
-fn slot_of(owner: &str) -> Result<String, Failure> {
-    let slot = format!("{owner}_next");
-    wal::slot_name(&slot).map_err(|_| {
-        Failure::config(
-            format!("the name of the slot {owner} is too long: a build needs room for `_next` behind it"),
-            "use a slot name of at most 58 bytes: `wal2es teardown --indices`, change source.slot, `wal2es setup`",
-        )
-    })?;
-    Ok(slot)
-}
-
-fn in_use(error: snapshot::Error, slot: &str) -> Failure {
-    // duplicate_object
-    let taken = matches!(&error, snapshot::Error::Wal { source, .. } if source.db_error().is_some_and(|db| db.code == "42710"));
-    if taken {
-        return Failure::retry(
-            format!("indices are being built already (the slot {slot} is there)"),
-            "wait until that is done, or stop it; its slot goes with its connection",
-        );
-    }
-    error.into()
-}
-
 /// Removes what a build has left that was interrupted, unless one is under way.
-pub(super) async fn clean_up(
+pub(crate) async fn clean_up(
     context: &Context,
     source: &Source,
     state: &State,
@@ -296,17 +271,18 @@ pub(super) async fn clean_up(
 }
 
 /// Drops the indices that the build's document names and `state`, the connector's, does not; and the document.
-pub(super) async fn remove_leftovers(
-    context: &Context,
+async fn remove_leftovers(
+    target: &Target,
     store: &mut Store,
-    state: &State,
+    state: Option<&State>,
 ) -> Result<(), Failure> {
     let Some(left) = store.load().await? else { return Ok(()) };
     let used = |name: &String| {
-        state.indexes.iter().chain(&state.detached).any(|index| index.all().any(|one| one == name))
+        let indexes = state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
+        indexes.flat_map(|index| index.all()).any(|used| used == name)
     };
     for name in left.indexes.iter().flat_map(|index| index.all()).filter(|name| !used(name)) {
-        context.target.delete_index(name).await?;
+        target.delete_index(name).await?;
     }
     store.delete().await?;
     Ok(())

@@ -3,10 +3,9 @@
 
 use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
 use change::Lsn;
-use snapshot::Snapshot;
 use tracing::{info, warn};
 
-use super::{Context, copy};
+use super::{Context, copy, point};
 use crate::failure::Failure;
 use crate::source::Source;
 
@@ -108,10 +107,10 @@ async fn attempt(
     store: &mut Store,
     state: &mut State,
 ) -> Result<Option<Indices>, Failure> {
-    let indices = make_indices(context, store, state).await?;
     // A table that is truncated or rewritten after the snapshot was made is empty for it.
     let before = files(context, source).await?;
-    let snapshot = Snapshot::create(&source.info, &context.config.source.plugin).await?;
+    let snapshot = point::make(context, source).await?;
+    let indices = make_indices(context, store, state).await?;
     info!(at = %snapshot.at, tables = context.planned.len(), "copying the tables");
     copy::all(context, source, &snapshot, &indices).await?;
     if files(context, source).await? != before {

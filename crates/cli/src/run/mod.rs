@@ -16,6 +16,7 @@ mod feed;
 mod gate;
 mod load;
 mod merge;
+mod point;
 mod prepare;
 mod session;
 mod watch;
@@ -32,7 +33,7 @@ use crate::args::Args;
 use crate::config::{Config, OnSlotLoss};
 use crate::failure::Failure;
 use crate::source::Source;
-pub(crate) use beside::{Scope, build};
+pub(crate) use beside::{Scope, build, clean_up};
 use building::Building;
 pub(crate) use gate::fits;
 pub(crate) use prepare::{Context, survey};
@@ -83,12 +84,11 @@ pub(crate) async fn run(
 ) -> Result<End, Failure> {
     let mut goal = None;
     let (mut rebuild, mut rebuilds) = (options.rebuild, 0);
+    let mut config = Config::load(args)?;
     loop {
-        let config = Config::load(args)?;
-        let on_slot_loss = config.source.on_slot_loss;
         let mut streamed = false;
-        let ended =
-            round(config, Options { rebuild, ..options }, &mut goal, &mut streamed, &stop).await;
+        let now = Options { rebuild, ..options };
+        let ended = round(config.clone(), now, &mut goal, &mut streamed, &stop).await;
         if streamed {
             (rebuild, rebuilds) = (false, 0);
         }
@@ -96,11 +96,12 @@ pub(crate) async fn run(
             Ok(Round::End(end)) => return Ok(end),
             Ok(Round::Reload) => {}
             Err(failure) if failure.is_cured_by_reload() => {
-                info!("the state was changed: reading it again");
+                info!("the state was changed: reading it and the configuration again");
+                config = Config::load(args)?;
             }
             Err(failure)
                 if failure.is_cured_by_rebuild()
-                    && on_slot_loss == OnSlotLoss::Resync
+                    && config.source.on_slot_loss == OnSlotLoss::Resync
                     && rebuilds < REBUILDS =>
             {
                 warn!(%failure, "building a new generation, as source.on_slot_loss says");

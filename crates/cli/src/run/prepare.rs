@@ -76,7 +76,8 @@ pub(super) async fn prepare(
         }
         gate::Verdict::GoOn { state, indices, missing } => (*state, indices, missing),
     };
-    beside::clean_up(&context, &source, &state).await?;
+    let Context { target, system, owner, .. } = &context;
+    beside::clean_up(target, system, &source, owner, Some(&state)).await?;
     let applier = applier(&context, store, indices, state);
     Ok(Prepared { context, source, applier, spool, missing })
 }
