@@ -28,7 +28,7 @@ impl Snapshot {
         let doing = || "making a temporary slot for the copy".to_owned();
         let failed = |source| Error::Wal { doing: doing(), source };
         let mut keeper = Connection::connect(info, Mode::Replication).await.map_err(failed)?;
-        let slot =
+        let options =
             SlotOptions { temporary: true, snapshot: wal::Snapshot::Export, failover: false };
         let created = keeper.create_slot(slot, plugin, options).await.map_err(failed)?;
         let name = created.snapshot_name.ok_or(Error::NoSnapshot)?;
