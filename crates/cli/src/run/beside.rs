@@ -256,18 +256,19 @@ fn choose(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
 
 /// Removes what a build has left that was interrupted, unless one is under way.
 pub(crate) async fn clean_up(
-    context: &Context,
+    target: &Arc<Target>,
+    system: &System,
     source: &Source,
-    state: &State,
+    owner: &str,
+    state: Option<&State>,
 ) -> Result<(), Failure> {
-    let Ok(slot) = slot_of(&context.owner) else { return Ok(()) };
-    let mut store =
-        Store::new(context.target.clone(), &context.system.system_id, &source.info.dbname, &slot);
+    let slot = point::slot_of(owner);
+    let mut store = Store::new(target.clone(), &system.system_id, &source.info.dbname, &slot);
     // The document first: one that is written later belongs to a build that we must not disturb.
     if store.load().await?.is_none() || source.slot(&slot).await?.is_some() {
         return Ok(());
     }
-    remove_leftovers(context, &mut store, state).await
+    remove_leftovers(target, &mut store, state).await
 }
 
 /// Drops the indices that the build's document names and `state`, the connector's, does not; and the document.
