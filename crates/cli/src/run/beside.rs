@@ -32,7 +32,7 @@ use crate::source::Source;
 /// How often a build is begun anew because a table was changed under it.
 const ATTEMPTS: u32 = 3;
 /// Between two attempts after a failure that may pass.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(3);
 /// Between two looks at how far the connector is.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -40,8 +40,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(crate) enum Scope {
     All,
-    /// By alias.
+    /// By alias; one that is not configured is an error.
     Named(Vec<String>),
+    /// By alias, as far as they are configured still.
+    Missing(Vec<String>),
 }
 
 /// What has been built.
@@ -114,6 +116,9 @@ async fn attempt(
         ));
     }
     choose(&mut context, scope)?;
+    if context.planned.is_empty() {
+        return Ok(Attempt::Built(Built { aliases: Vec::new() }));
+    }
     let before = load::files(&context, &source).await?;
     let snapshot = point::make(&context, &source).await?;
     context.config.source.slot = point::slot_of(&context.owner).as_str().into();
@@ -239,8 +244,12 @@ async fn catch_up(
 
 /// Leaves the tables in the plan that are to be built.
 fn choose(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
-    let Scope::Named(aliases) = scope else { return Ok(()) };
-    for alias in aliases {
+    let (aliases, must_be_there): (&[String], &[String]) = match scope {
+        Scope::All => return Ok(()),
+        Scope::Named(aliases) => (aliases, aliases),
+        Scope::Missing(aliases) => (aliases, &[]),
+    };
+    for alias in must_be_there {
         if !context.planned.iter().any(|one| one.index.alias == *alias) {
             let known: Vec<&str> =
                 context.planned.iter().map(|one| one.index.alias.as_str()).collect();

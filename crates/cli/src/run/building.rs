@@ -26,7 +26,7 @@ impl Building {
                 "new tables: building their indices beside the stream"
             );
             let (config, stop) = (context.config.clone(), stop.clone());
-            let scope = Scope::Named(aliases.to_vec());
+            let scope = Scope::Missing(aliases.to_vec());
             tokio::spawn(async move { beside::build_until_done(config, scope, stop).await })
         });
         Building { task, stop }
