@@ -135,6 +135,6 @@ fn a_slot_that_was_made_anew() {
     case.command(&["run"]).expect(2, &["slot anew", "wal2es setup"]);
     case.execute("INSERT INTO item VALUES (2, 'missed')");
     case.execute("SELECT pg_create_logical_replication_slot('anew', 'pgoutput')");
-    case.command(&["run"]).expect(3, &["slot anew", "ahead", "teardown --indices"]);
+    case.command(&["run"]).expect(3, &["slot anew", "ahead", "wal2es resync"]);
     assert_eq!(case.search.count(&case.alias("item")), Some(1));
 }

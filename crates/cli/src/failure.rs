@@ -22,6 +22,8 @@ pub struct Failure {
     remedy: String,
     /// Kept with the state: the stream alone can't make the indices right any more.
     needs_resync: bool,
+    /// A new generation of everything cures it.
+    rebuild: bool,
 }
 
 impl Failure {
@@ -45,18 +47,29 @@ impl Failure {
         Failure { needs_resync: true, ..Self::stop(message, remedy) }
     }
 
+    /// A person has to decide, unless it was decided in advance that a new generation of all indices, with a slot and a
+    /// copy of its own, is wanted then: what the stream tells and what the indices hold do not belong together any more.
+    pub fn rebuild(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Failure { rebuild: true, ..Self::stop(message, remedy) }
+    }
+
     fn new(
         consequence: Consequence,
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
         let (message, remedy) = (message.into(), remedy.into());
-        Failure { consequence, message, remedy, needs_resync: false }
+        Failure { consequence, message, remedy, needs_resync: false, rebuild: false }
     }
 
     /// Trying again may help.
     pub fn is_transient(&self) -> bool {
         self.consequence == Consequence::Retry
+    }
+
+    /// A new generation of all indices makes it right.
+    pub fn is_cured_by_rebuild(&self) -> bool {
+        self.rebuild
     }
 
     /// What to keep with the state, if anything.
@@ -96,7 +109,8 @@ impl From<apply::Error> for Failure {
             apply::Kind::Stop => Consequence::Stop,
         };
         let remedy = error.remedy().unwrap_or_default().to_owned();
-        Failure::new(consequence, error.to_string(), remedy)
+        let rebuild = error.is_cured_by_rebuild();
+        Failure { rebuild, ..Failure::new(consequence, error.to_string(), remedy) }
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) async fn first_load(
         detached: Vec::new(),
         revision: 0,
         failover: false,
+        last_commit: None,
     };
     state.generation = next_generation(context, &state, interrupted.as_ref()).await?;
     for _ in 0..ATTEMPTS {

@@ -36,8 +36,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// A connection that was cut off may hold the slot until the server notices.
 const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 /// The way out of what the stream alone can't mend.
-pub(crate) const ANEW: &str =
-    "build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
+pub(crate) const ANEW: &str = "build the indices anew: `wal2es resync`";
 /// The longest pause between two attempts to reach the source.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -110,7 +109,6 @@ async fn prepare(
         false => None,
     };
     source.publication(&config).await?;
-    source.usable_slot(&config).await?;
     source.encoding(&config).await?;
     let system = source.identify().await?;
     let target = Arc::new(Target::connect(&config.target()).await?);
@@ -149,11 +147,12 @@ async fn prepare(
     }
     let mut store =
         Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);
-    store.prepare().await?;
     let state = store.load().await?;
     let context = Context { config, target, planned, system, stop };
     let spool = feed::open_spool(&context).await?;
-    let (state, indices) = match gate::check(&context, &source, state).await? {
+    let verdict = gate::check(&context, &source, state).await?;
+    store.prepare().await?;
+    let (state, indices) = match verdict {
         gate::Verdict::Load(interrupted) => {
             load::first_load(&context, &source, &mut store, interrupted.map(|state| *state)).await?
         }

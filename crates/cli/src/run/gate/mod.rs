@@ -1,15 +1,27 @@
 //! Before the first write: do the source, the target and the state document still belong together?
+//!
+//! What must hold before anything is sent: the state was written by this connector, in terms that this version knows; the
+//! slot is there and has kept all that comes after the index; the server has not gone back behind the index, nor on to
+//! another history; the indices are the ones that were written, as they were made, and readers are led to them. Whatever
+//! does not hold stops the connector with its cause and remedy. What concerns the source is asked again before each
+//! session, because a session may begin on a server that was restored meanwhile.
 
-use apply::{FORMULA, Indices, Managed, State, Step};
+mod history;
+mod indices;
+mod slot;
+
+use apply::{Applier, FORMULA, Indices, Managed, State, Step};
 
 use change::Lsn;
 use feed::Plugin;
+
+pub(super) use slot::explain;
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
 use crate::planned;
 use crate::position;
-use crate::source::Source;
+use crate::source::{Slot, Source};
 
 /// What to begin with.
 pub(super) enum Verdict {
@@ -25,62 +37,119 @@ pub(super) async fn check(
     source: &Source,
     state: Option<State>,
 ) -> Result<Verdict, Failure> {
-    let Some(state) = state else { return Ok(Verdict::Load(None)) };
+    let slot = slot::found(context, source).await?;
+    let Some(mut state) = state else {
+        slot::must_be_readable(context, slot.as_ref())?;
+        indices::names_must_be_free(context, source).await?;
+        return Ok(Verdict::Load(None));
+    };
     same_connector(context, &state)?;
     if let Some(reason) = &state.needs_resync {
         return Err(Failure::stop(reason.clone(), ANEW));
     }
     if state.step == Step::Copying {
+        slot::must_be_readable(context, slot.as_ref())?;
+        indices::names_must_be_free(context, source).await?;
         return Ok(Verdict::Load(Some(Box::new(state))));
     }
-    let flushed = position::flushed(&source.client).await?;
-    must_fit(context, source, state.applied_lsn, state.applied_lsn, flushed).await?;
+    slot::must_be_on_its_timeline(context, &mut state, slot.as_ref())?;
+    let at = At { confirmed: state.applied_lsn, durable: state.applied_lsn };
+    let slot = must_fit(context, source, slot, at).await?;
+    history::must_be_ours(context, source, &slot, at.durable, state.last_commit).await?;
     let indices = Indices::new(managed(context, &state)?);
+    indices.check_standing(&context.target, &state).await?;
     indices.check(&context.target).await?;
     Ok(Verdict::GoOn(Box::new(state), indices))
 }
 
-/// The slot has kept everything after `confirmed`, and the server, flushed up to `flushed`, has not gone back behind
-/// `durable`. Looked at before every session: a stream that starts in a gap says nothing of it.
-pub(super) async fn must_fit(
-    context: &Context,
-    source: &Source,
+/// Where the index stands.
+#[derive(Clone, Copy)]
+struct At {
     confirmed: Lsn,
     durable: Lsn,
-    flushed: Lsn,
+}
+
+impl At {
+    fn of(applier: &Applier) -> Self {
+        At { confirmed: applier.confirmed(), durable: applier.durable() }
+    }
+}
+
+/// Before a session: the source is the one that the index was made from, and has kept what comes next.
+pub(super) async fn before_session(
+    context: &Context,
+    source: &Source,
+    applier: &Applier,
 ) -> Result<(), Failure> {
-    let name = &context.config.source.slot;
-    let slot = source.usable_slot(&context.config).await?;
-    if let Some(ahead) = slot.confirmed.filter(|ahead| *ahead > confirmed) {
-        return Err(Failure::stop(
+    let (slot, at) = (slot::found(context, source).await?, At::of(applier));
+    let slot = must_fit(context, source, slot, at).await?;
+    history::must_be_ours(context, source, &slot, at.durable, applier.last_commit()).await
+}
+
+/// The same once the slot is ours, so that nobody can have moved it since. Tells whether what is in the index is on all
+/// standbys that could be promoted.
+pub(super) async fn in_session(
+    context: &Context,
+    source: &Source,
+    applier: &Applier,
+) -> Result<bool, Failure> {
+    let slot = slot::found(context, source).await?;
+    let slot = must_fit(context, source, slot, At::of(applier)).await?;
+    slot::is_on_standbys(source, &slot).await
+}
+
+/// The slot is whole and not ahead, and the server has not gone back behind the index.
+async fn must_fit(
+    context: &Context,
+    source: &Source,
+    slot: Option<Slot>,
+    at: At,
+) -> Result<Slot, Failure> {
+    let slot = slot::must_be_whole(context, slot, at.durable)?;
+    slot::must_not_be_ahead(context, &slot, at.confirmed)?;
+    let flushed = position::flushed(&source.client).await?;
+    if flushed < at.durable {
+        return Err(Failure::rebuild(
             format!(
-                "the slot {name} is at {ahead}, ahead of the index at {confirmed}: changes in between are lost (the \
-                 slot was made anew, or advanced by somebody)"
+                "the index is at {}, ahead of the server at {flushed}: Postgres has gone back in time (restored, or a \
+                 standby was promoted that lagged behind)",
+                at.durable
             ),
             ANEW,
         ));
     }
-    if flushed < durable {
-        return Err(Failure::stop(
-            format!(
-                "the index is at {durable}, ahead of the server at {flushed}: Postgres has gone back in time (restored, \
-                 or a standby was promoted that lagged behind)"
-            ),
-            ANEW,
-        ));
-    }
-    Ok(())
+    Ok(slot)
+}
+
+/// Another connection reads the slot.
+pub(super) async fn in_use(source: &Source, name: &str) -> Failure {
+    let slot = source.slot(name).await.ok().flatten();
+    let pid = slot.and_then(|slot| slot.active_pid);
+    let pid = pid.map_or(String::new(), |pid| format!(" (process {pid} of Postgres)"));
+    Failure::retry(
+        format!("the slot {name} is in use by another connection{pid}"),
+        "is a second wal2es running on this slot? Stop one of them",
+    )
+}
+
+/// The way out of what concerns only one index.
+fn anew(alias: &str) -> String {
+    format!("build the index anew: `wal2es resync {alias}`")
 }
 
 /// The state was written by this configuration's connector, and in terms that this version understands.
 fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
     if state.formula != FORMULA {
-        return Err(Failure::stop(
+        let what = match state.step {
+            Step::Copying => "there is a half-finished generation",
+            Step::Streaming => "the indices are",
+        };
+        return Err(Failure::rebuild(
             format!(
-                "the index was written by another version of wal2es (formula {})",
+                "{what} of another version of wal2es (formula {}, this one has {FORMULA})",
                 state.formula
             ),
-            ANEW,
+            format!("go on with that version, or {ANEW}"),
         ));
     }
     if state.publication != context.config.source.publication.as_str() {
@@ -90,15 +159,6 @@ fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
                 state.publication, context.config.source.publication
             ),
             format!("correct source.publication, or {ANEW}"),
-        ));
-    }
-    if state.step == Step::Streaming && state.timeline != context.system.timeline {
-        return Err(Failure::stop(
-            format!(
-                "Postgres is on timeline {}, the index on {}: a standby was promoted or a backup restored",
-                context.system.timeline, state.timeline
-            ),
-            ANEW,
         ));
     }
     Ok(())
@@ -122,14 +182,14 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                     "columns, id or types of {} have changed since {alias} was made",
                     one.table.name
                 ),
-                ANEW,
+                anew(alias),
             ));
         }
         let now = planned::shape_of(&one.index.columns);
         if let Some(broken) = planned::shape_of(&kept.columns).broken_by(&now) {
             return Err(Failure::stop(
                 format!("{} needs resync: {broken} since {alias} was made", one.table.name),
-                ANEW,
+                anew(alias),
             ));
         }
         // Rows that still come under the old name would be taken for another table's.
@@ -140,7 +200,7 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                     "{} needs resync: it was {} when {alias} was made, and test_decoding tells no more than names",
                     one.table.name, kept.table
                 ),
-                ANEW,
+                anew(alias),
             ));
         }
         let mut kept = kept.clone();
