@@ -27,6 +27,7 @@ scenarios!(
     complete,
     differential,
     encodings,
+    gate,
     generator,
     idle,
     keys,
