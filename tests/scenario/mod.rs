@@ -38,6 +38,7 @@ scenarios!(
     partitions,
     recipes,
     refused,
+    restored,
     rollback,
     schema_changes,
     server_restart,
