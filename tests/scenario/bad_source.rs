@@ -106,7 +106,7 @@ fn a_second_connector() {
     let mut case = case("second");
     let mut first = case.run();
     let second = case.start(&["run"]);
-    second.end(crate::support::PATIENCE).expect(1, &["slot second", "in use", "second wal2es"]);
+    second.end(crate::support::PATIENCE).expect(1, &["slot second", "in use", "process", "second wal2es"]);
     first.must_run();
     case.execute("UPDATE item SET name = 'by the first'");
     case.check();
@@ -132,9 +132,9 @@ fn a_slot_that_was_made_anew() {
     case.catch_up();
     let drop = "SELECT pg_drop_replication_slot('anew')";
     wait_for("the slot to be free", crate::support::PATIENCE, || case.sql.batch_execute(drop).ok());
-    case.command(&["run"]).expect(2, &["slot anew", "wal2es setup"]);
+    case.command(&["run"]).expect(3, &["slot anew is gone", "wal2es resync"]);
     case.execute("INSERT INTO item VALUES (2, 'missed')");
     case.execute("SELECT pg_create_logical_replication_slot('anew', 'pgoutput')");
-    case.command(&["run"]).expect(3, &["slot anew", "ahead", "teardown --indices"]);
+    case.command(&["run"]).expect(3, &["slot anew", "ahead", "wal2es resync"]);
     assert_eq!(case.search.count(&case.alias("item")), Some(1));
 }

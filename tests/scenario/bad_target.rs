@@ -92,9 +92,9 @@ fn an_index_that_vanishes() {
     case.search.expect("DELETE", &index, None);
     case.execute("INSERT INTO item VALUES (2, 'two'); DELETE FROM item WHERE id = 1");
     let written = case.written();
-    connector.end(PATIENCE / 2).expect(3, &[&index, "teardown --indices"]);
+    connector.end(PATIENCE / 2).expect(3, &[&index, "wal2es resync"]);
     assert!(case.confirmed() < written, "confirmed what was never in the index");
-    case.command(&["run"]).expect(3, &[&index, "teardown --indices"]);
+    case.command(&["run"]).expect(3, &[&index, "wal2es resync"]);
 }
 
 fn an_index_that_was_replaced() {
@@ -104,6 +104,6 @@ fn an_index_that_was_replaced() {
     case.search.expect("DELETE", &index, None);
     case.search.expect("PUT", &index, Some(&json!({"aliases": {case.alias("item"): {}}})));
     case.execute("INSERT INTO item VALUES (2, 'two')");
-    case.command(&["run"]).expect(3, &[&index, "another one", "teardown --indices"]);
+    case.command(&["run"]).expect(3, &[&index, "another one", "wal2es resync"]);
     assert_eq!(case.search.count(&index), Some(0));
 }

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use super::Scenario;
 use crate::support::PATIENCE;
 use crate::support::case::Case;
+use crate::support::log;
 use crate::support::oracle;
 use crate::support::postgres::{Database, lsn};
 use crate::support::{shared, wait_for};
@@ -19,6 +20,10 @@ pub const SCENARIOS: &[Scenario] = &[
         x1_insert_logged_before_the_delete_it_waits_for,
     ),
     Scenario::new("x2_first_commit_at_the_copys_own_position", x2_first_commit_at_the_copys_own_position),
+    Scenario::new("x4_a_commit_that_waits_for_a_standby", x4_a_commit_that_waits_for_a_standby),
+    Scenario::new("x4_a_copy_meanwhile", x4_a_copy_meanwhile),
+    Scenario::new("x5_a_position_that_the_slot_has_left", x5_a_position_that_the_slot_has_left),
+    Scenario::new("x6_a_slot_that_goes_back_in_a_crash", x6_a_slot_that_goes_back_in_a_crash),
     Scenario::new("x8_many_rows_at_one_position", x8_many_rows_at_one_position),
     Scenario::new("x9_keys_that_change_only_their_text", x9_keys_that_change_only_their_text),
     Scenario::new("x9_a_changed_key_and_an_unsent_value", x9_a_changed_key_and_an_unsent_value),
@@ -139,6 +144,141 @@ fn wait_for_slot(case: &mut Case, condition: &str, wanted: bool) {
         let is: bool = case.sql.query_one(&query, &[&case.database.name]).unwrap().get(0);
         (is == wanted).then_some(())
     });
+}
+
+/// Commits wait for a standby that never comes.
+fn wait_for_a_ghost(case: &mut Case, wait: bool) {
+    let value = if wait { "ghost" } else { "" };
+    case.execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{value}'"));
+    case.execute("SELECT pg_reload_conf()");
+    let query = "SELECT setting = $1 FROM pg_settings WHERE name = 'synchronous_standby_names'";
+    wait_for("the setting", PATIENCE, || {
+        case.database.session().query_one(query, &[&value]).unwrap().get::<_, bool>(0).then_some(())
+    });
+}
+
+fn wait_until_it_waits(case: &mut Case, pid: i32) {
+    let query = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1";
+    wait_for("a commit to wait for the standby", PATIENCE, || {
+        case.sql.query_one(query, &[&pid]).unwrap().get::<_, Option<bool>>(0).filter(|waits| *waits)
+    });
+}
+
+/// It is in the log and can't be taken back, but no other session sees it. Searches do, and nothing is lost or shown twice.
+fn x4_a_commit_that_waits_for_a_standby() {
+    let pair = shared::fragile();
+    let mut case = Case::on("x4", &pair.postgres, &pair.search);
+    case.table("t", "id int PRIMARY KEY, v text");
+    case.execute("INSERT INTO t VALUES (1, 'old'), (2, 'left alone')");
+    let connector = case.run();
+    wait_for_a_ghost(&mut case, true);
+    let (update, pid) = in_background(&case.database, "UPDATE t SET v = 'new' WHERE id = 1");
+    wait_until_it_waits(&mut case, pid);
+    let alias = case.alias("t");
+    wait_for("searches to show it", PATIENCE, || {
+        case.search.field(&alias, "1", "v").filter(|value| *value == "new")
+    });
+    let seen: String = case.sql.query_one("SELECT v FROM t WHERE id = 1", &[]).unwrap().get(0);
+    assert_eq!(seen, "old", "no session sees it yet");
+    // A restart in between.
+    connector.kill();
+    let mut connector = case.start(&["run"]);
+    case.settle();
+    assert_eq!(case.search.field(&alias, "1", "v"), Some("new".into()));
+    wait_for_a_ghost(&mut case, false);
+    update.join().unwrap();
+    case.check();
+    connector.must_run();
+}
+
+/// The snapshot of a copy waits for it, so that it is in the snapshot or in the stream behind it, whichever.
+fn x4_a_copy_meanwhile() {
+    let pair = shared::fragile();
+    let mut case = Case::on("x4copy", &pair.postgres, &pair.search);
+    case.table("t", "id int PRIMARY KEY, v text");
+    case.execute("INSERT INTO t VALUES (1, 'old'), (2, 'deleted')");
+    case.command(&["setup"]).expect_success();
+    wait_for_a_ghost(&mut case, true);
+    let (update, pid) = in_background(&case.database, "UPDATE t SET v = 'new' WHERE id = 1");
+    wait_until_it_waits(&mut case, pid);
+    let mut connector = case.start(&["run"]);
+    wait_for_slot(&mut case, "EXISTS (SELECT FROM pg_locks WHERE pid = active_pid AND NOT granted)", true);
+    let (delete, pid) = in_background(&case.database, "DELETE FROM t WHERE id = 2");
+    wait_until_it_waits(&mut case, pid);
+    assert_eq!(case.search.count(&case.alias("t")), None, "readers see no half of it");
+    connector.must_run();
+    wait_for_a_ghost(&mut case, false);
+    update.join().unwrap();
+    delete.join().unwrap();
+    wait_for("the first load", PATIENCE, || case.state().filter(|state| state["step"] == "streaming"));
+    case.check();
+    assert_eq!(case.search.count(&case.alias("t")), Some(1));
+}
+
+/// Asked for a position before the slot's, the server starts at the slot's and says nothing.
+fn x5_a_position_that_the_slot_has_left() {
+    let mut case = Case::shared("x5");
+    case.read_by("pgoutput");
+    case.table("t", "id int PRIMARY KEY, v text");
+    case.execute("INSERT INTO t VALUES (1, 'copied')");
+    case.run().stop();
+    let before = case.confirmed();
+    case.execute("INSERT INTO t VALUES (2, 'passed over')");
+    let advance = "SELECT end_lsn::text FROM pg_replication_slot_advance($1, pg_current_wal_lsn())";
+    let end = wait_for("the slot to be free", PATIENCE, || case.sql.query_one(advance, &[&case.name]).ok());
+    let end = end.get::<_, &str>(0).parse().unwrap();
+    case.execute("SELECT pg_logical_emit_message(true, 'wal2es-test', 'x')");
+    assert!(case.confirmed() > before);
+    let options = [("proto_version", "1"), ("publication_names", "x5")];
+    let told = log::read(&case.database, "x5", &options, end);
+    assert!(told.iter().all(|(_, message)| message.first() != Some(&b'I')), "it is told after all: {told:?}");
+    let ended = wait_for("the refusal", PATIENCE, || {
+        let ended = case.command(&["run", "--until-caught-up"]);
+        (ended.code != Some(1)).then_some(ended)
+    });
+    ended.expect(3, &["slot x5", "ahead of the index", "wal2es resync"]);
+    assert_eq!(case.search.count(&case.alias("t")), Some(1));
+}
+
+/// How far a slot was confirmed is written at checkpoints. What was applied comes again, and is the same.
+fn x6_a_slot_that_goes_back_in_a_crash() {
+    let mut pair = shared::fragile();
+    let mut case = Case::on("x6", &pair.postgres, &pair.search);
+    case.table("t", "id int PRIMARY KEY, v text");
+    case.execute("INSERT INTO t SELECT n, 'copied' FROM generate_series(1, 10) n");
+    for running in [true, false] {
+        let connector = case.run();
+        case.execute("CHECKPOINT");
+        for n in 1..=5 {
+            case.execute(&format!("UPDATE t SET v = '{n}' WHERE id = {n}; DELETE FROM t WHERE id = 5 + {n}"));
+            case.execute("INSERT INTO t SELECT 5 + n, 'again' FROM generate_series(1, 5) n ON CONFLICT DO NOTHING");
+        }
+        case.check();
+        let connector = match running {
+            true => Some(connector),
+            false => {
+                connector.stop();
+                None
+            }
+        };
+        let before = case.confirmed();
+        pair.postgres.stop("immediate");
+        pair.postgres.start_again(&shared::FRAGILE_POSTGRES);
+        case.reconnect();
+        match connector {
+            Some(connector) => {
+                case.execute("UPDATE t SET v = v || '.'");
+                case.check();
+                connector.stop();
+            }
+            None => {
+                assert!(case.confirmed() < before, "the slot has not gone back");
+                case.execute("UPDATE t SET v = v || '.'");
+                case.catch_up();
+                case.compare();
+            }
+        }
+    }
 }
 
 /// COPY logs many rows in one record, so the position of a change tells nothing about which one it is.

@@ -64,7 +64,7 @@ fn looked_at(case: &mut Case) {
 
 /// It stops on purpose, with these words; `status` repeats them, and so does the next start.
 fn expect_resync(case: &mut Case, connector: Connector, words: &[&str]) {
-    let mut all = vec!["needs resync", "teardown --indices"];
+    let mut all = vec!["needs resync", "wal2es resync"];
     all.extend(words);
     connector.end(PATIENCE).expect(3, &all);
     let status = case.command(&["status", "--json"]).expect_success();
@@ -234,10 +234,10 @@ fn while_nobody_was_looking() {
     case.catch_up();
     case.compare();
     case.execute("ALTER TABLE item ALTER name TYPE varchar(29)");
-    case.command(&["run", "--until-caught-up"]).expect(3, &["needs resync", "\"name\"", "teardown --indices"]);
+    case.command(&["run", "--until-caught-up"]).expect(3, &["needs resync", "\"name\"", "wal2es resync"]);
     build_anew(&mut case);
     case.execute("ALTER TABLE item ADD COLUMN extra int DEFAULT 1");
-    case.command(&["run", "--until-caught-up"]).expect(3, &["public.item", "changed", "teardown --indices"]);
+    case.command(&["run", "--until-caught-up"]).expect(3, &["public.item", "changed", "wal2es resync"]);
     build_anew(&mut case);
 }
 

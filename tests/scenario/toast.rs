@@ -25,7 +25,7 @@ fn stops_without_the_old_row() {
     let before = crate::support::oracle::documents(&case.search, &case.alias("page"));
     case.execute("UPDATE page SET views = views + 1 WHERE id = 3");
     let written = case.written();
-    let advice = ["page", "body", "REPLICA IDENTITY FULL", "teardown --indices"];
+    let advice = ["page", "body", "REPLICA IDENTITY FULL", "wal2es resync"];
     connector.end(PATIENCE).expect(3, &advice);
     let after = crate::support::oracle::documents(&case.search, &case.alias("page"));
     assert!(before.iter().all(|(id, document)| after[id].source == document.source));

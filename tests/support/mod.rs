@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod connector;
+pub mod copies;
 pub mod generator;
 pub mod log;
 pub mod oracle;

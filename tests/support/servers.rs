@@ -1,6 +1,7 @@
 //! Real servers, by `scripts/servers`.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::temp::TempDir;
@@ -19,6 +20,18 @@ impl Server {
             Server { kind: kind.to_owned(), facts: HashMap::new(), dir: TempDir::new(kind) };
         server.start_again(options);
         server
+    }
+
+    /// On data that is there already.
+    pub fn start_on(kind: &str, dir: TempDir, options: &[&str]) -> Self {
+        let mut server = Server { kind: kind.to_owned(), facts: HashMap::new(), dir };
+        server.start_again(options);
+        server
+    }
+
+    /// The data directory of a Postgres.
+    pub fn cluster(&self) -> PathBuf {
+        self.dir.path().join("pg")
     }
 
     /// On the same data and port.

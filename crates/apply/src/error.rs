@@ -23,6 +23,8 @@ pub struct Error {
     kind: Kind,
     message: String,
     remedy: Option<String>,
+    /// A new generation of all indices makes it right.
+    rebuild: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -30,6 +32,11 @@ impl Error {
     /// Going on could make the index wrong.
     pub fn stop(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(Kind::Stop, message, remedy)
+    }
+
+    /// Going on could make the index wrong, and a new generation of all indices makes it right.
+    pub fn rebuild(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error { rebuild: true, ..Self::stop(message, remedy) }
     }
 
     /// The configuration or the rights are wrong.
@@ -49,7 +56,13 @@ impl Error {
     }
 
     fn new(kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), remedy: Some(remedy.into()), source: None }
+        let (message, remedy) = (message.into(), Some(remedy.into()));
+        Error { kind, message, remedy, rebuild: false, source: None }
+    }
+
+    /// A new generation of all indices makes it right.
+    pub fn is_cured_by_rebuild(&self) -> bool {
+        self.rebuild
     }
 
     /// What has to happen next.
@@ -90,6 +103,7 @@ impl From<SendError> for Error {
             remedy: Some(
                 "check that the search server runs and that target.url reaches it".to_owned(),
             ),
+            rebuild: false,
             source: None,
         }
     }

@@ -110,13 +110,18 @@ impl IndexPlan {
 impl Owner {
     /// The connector of that state.
     pub(crate) fn of(state: &State) -> Self {
-        let source = format!("{}.{}.{}", state.system_id, state.database, state.slot);
+        let source = connector_id(&state.system_id, &state.database, &state.slot);
         Owner { source, generation: state.generation }
     }
 }
 
+/// Who a connector is: the name of its state document, and what its indices say of themselves.
+pub fn connector_id(system_id: &str, database: &str, slot: &str) -> String {
+    format!("{system_id}.{database}.{slot}")
+}
+
 /// Settings that the promise rests on.
-fn own_settings() -> [(&'static str, &'static str); 5] {
+pub(crate) fn own_settings() -> [(&'static str, &'static str); 5] {
     [
         ("index.refresh_interval", "-1"),
         ("index.translog.durability", "request"),
@@ -184,7 +189,9 @@ pub(crate) async fn still_there(target: &Target, states: &[IndexState]) -> Resul
     }
     let names: Vec<&str> = states.iter().map(|state| state.index.as_str()).collect();
     let uuids = target.uuids(&names).await?;
-    states.iter().try_for_each(|state| same_index(state, uuids.get(&state.index)))
+    states
+        .iter()
+        .try_for_each(|state| same_index(state, uuids.get(&state.index).map(String::as_str)))
 }
 
 /// The check that deliveries make after a failure.
@@ -206,13 +213,15 @@ impl Guard for IndexGuard {
     }
 }
 
-const ANEW: &str = "if that was meant, build the index anew: `wal2es teardown --indices`, `wal2es setup`, `wal2es run`";
+const ANEW: &str = "if that was meant, build the indices anew: `wal2es resync`";
 
-fn same_index(state: &IndexState, uuid: Option<&String>) -> Result<(), Error> {
+pub(crate) fn same_index(state: &IndexState, uuid: Option<&str>) -> Result<(), Error> {
     let index = &state.index;
     match uuid {
-        None => Err(Error::stop(format!("the index {index} has vanished from the target"), ANEW)),
-        Some(uuid) if *uuid != state.uuid => Err(Error::stop(
+        None => {
+            Err(Error::rebuild(format!("the index {index} has vanished from the target"), ANEW))
+        }
+        Some(uuid) if uuid != state.uuid => Err(Error::rebuild(
             format!(
                 "the index {index} is another one than before: it was replaced, or it vanished and a write made it anew"
             ),
@@ -223,7 +232,7 @@ fn same_index(state: &IndexState, uuid: Option<&String>) -> Result<(), Error> {
 }
 
 fn compare(state: &IndexState, found: Option<&IndexFacts>) -> Result<(), Error> {
-    same_index(state, found.map(|found| &found.uuid))?;
+    same_index(state, found.map(|found| found.uuid.as_str()))?;
     let (index, Some(found)) = (&state.index, found) else { return Ok(()) };
     if found.histories.len() < state.histories.len() {
         return Err(Error::transient(
@@ -233,7 +242,7 @@ fn compare(state: &IndexState, found: Option<&IndexFacts>) -> Result<(), Error> 
     }
     if found.histories != state.histories {
         let what = format!("the index {index} has gone back in time (restored from a snapshot)");
-        return Err(Error::stop(what, ANEW));
+        return Err(Error::rebuild(what, ANEW));
     }
     Ok(())
 }
@@ -325,7 +334,7 @@ pub async fn found_under(
 }
 
 /// Whose an index says that it is.
-fn source_of(index: &Value) -> Option<&str> {
+pub(crate) fn source_of(index: &Value) -> Option<&str> {
     index.pointer("/mappings/_meta/wal2es/source")?.as_str()
 }
 
@@ -377,7 +386,7 @@ async fn read_back(
 }
 
 /// A setting as the target prints it: always a string.
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
@@ -387,7 +396,7 @@ fn plain(value: &Value) -> String {
 
 /// Where two mappings differ. The target prints scalars as it likes and leaves `type: object` out where there are
 /// properties.
-fn differences(path: &str, want: &Value, got: &Value, wrong: &mut Vec<String>) {
+pub(crate) fn differences(path: &str, want: &Value, got: &Value, wrong: &mut Vec<String>) {
     match (want.as_object(), got.as_object()) {
         (Some(want), Some(got)) => {
             for key in want.keys().chain(got.keys().filter(|key| !want.contains_key(*key))) {

@@ -15,6 +15,7 @@ mod bulk;
 mod error;
 mod indices;
 mod loader;
+mod standing;
 mod state;
 #[cfg(test)]
 mod stub;
@@ -24,9 +25,10 @@ mod version;
 pub use applier::{Applier, ApplierConfig, Session};
 pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
-pub use indices::{IndexPlan, Indices, Managed, check, found_under};
+pub use indices::{IndexPlan, Indices, Managed, check, connector_id, found_under};
 pub use loader::Loader;
-pub use state::{ColumnState, IndexState, KeptIndex, State, Step, Store};
+pub use standing::{Claim, claims};
+pub use state::{ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store};
 pub use target::{
     ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
 };

@@ -80,6 +80,16 @@ pub struct KeptIndex {
     pub applied_lsn: Lsn,
 }
 
+/// A commit, known by its place in the log and its time: another history has another one there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LastCommit {
+    /// Where its record ends.
+    #[serde(with = "as_text")]
+    pub end: Lsn,
+    /// When it was, by the server's clock, in microseconds since 1970.
+    pub at: u64,
+}
+
 /// One column of the table of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnState {
@@ -194,6 +204,9 @@ pub struct State {
     /// them too.
     #[serde(default)]
     pub failover: bool,
+    /// The last commit of the stream at or before `applied_lsn`; none before the first.
+    #[serde(default)]
+    pub last_commit: Option<LastCommit>,
     /// The process that wrote last.
     #[serde(default)]
     pub writer: String,
@@ -253,8 +266,11 @@ impl Store {
         let state = serde_json::from_value(source).map_err(|error| {
             Error::stop(
                 format!("the state document {INDEX}/{} can't be read: {error}", self.id),
-                "it was edited or is of another version of wal2es: use that version, or build the \
-                 index anew with `wal2es teardown`, `wal2es setup`, `wal2es run`",
+                format!(
+                    "it was edited or is of another version of wal2es: go on with that version, or delete it (DELETE \
+                     /{INDEX}/_doc/{}): the next `wal2es run` copies everything into new indices",
+                    self.id
+                ),
             )
         })?;
         self.at = Some(at);
@@ -427,6 +443,7 @@ mod tests {
             detached: Vec::new(),
             revision: 0,
             failover: false,
+            last_commit: None,
         }
     }
 

@@ -139,7 +139,10 @@ impl From<apply::Error> for Failure {
             apply::Kind::Stop => Consequence::Stop,
         };
         let remedy = error.remedy().unwrap_or_default().to_owned();
-        let cure = (error.kind() == apply::Kind::Superseded).then_some(Cure::Reload);
+        let cure = match error.kind() {
+            apply::Kind::Superseded => Some(Cure::Reload),
+            _ => error.is_cured_by_rebuild().then_some(Cure::Rebuild),
+        };
         Failure { cure, ..Failure::new(consequence, error.to_string(), remedy) }
     }
 }

@@ -12,5 +12,6 @@ pub mod log;
 mod planned;
 mod position;
 mod progress;
+mod relations;
 mod run;
 mod source;

@@ -1,9 +1,9 @@
 //! Which index each table feeds: the configuration laid over the catalog.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use apply::{ColumnState, Distribution, IndexPlan, ServerInfo};
-use change::{Lsn, Table};
+use change::{Lsn, Table, TableName};
 use document::{Dialect, IndexSpec, Plan};
 use feed::{ColumnShape, Followed, Shape};
 use sha2::{Digest as _, Sha256};
@@ -89,43 +89,87 @@ pub(crate) fn plan(
             Err(problem) => problems.push(problem),
         }
     }
-    let (mut names, mut oids) = (HashSet::new(), HashSet::new());
-    for one in &planned {
-        if !oids.insert(one.table.oid) {
-            problems.push(format!(
-                "table {} is named twice under `indexes`. Remedy: one index for each table",
-                one.table.name
-            ));
-        }
-        if !names.insert(one.index.alias.as_str()) {
-            problems.push(format!(
-                "two tables feed the index {}. Remedy: give one of them another `name` under `indexes`",
-                one.index.alias
-            ));
-        }
+    let mut oids = HashSet::new();
+    for one in planned.iter().filter(|one| !oids.insert(one.table.oid)) {
+        problems.push(format!(
+            "table {} is named twice under `indexes`. Remedy: one index for each table",
+            one.table.name
+        ));
     }
+    let names = planned.iter().map(|one| (one.index.alias.as_str(), one.index.table.as_str()));
+    problems.extend(collisions(names));
     if problems.is_empty() {
         return Ok(planned);
     }
     Err(Failure::config(problems.join("\nwal2es: "), "as said with each"))
 }
 
+/// What is wrong with the names of indices can be told without the catalog.
+///
+/// # Errors
+/// Two tables would feed one index, or the target would refuse a name.
+pub(crate) fn check_names(config: &Config) -> Result<(), Failure> {
+    let indexes = config.indexes.iter().flatten();
+    let named: Vec<(String, String)> = indexes
+        .map(|index| {
+            let table = parse_name(&index.table);
+            let own = || alias_of(&table);
+            let alias = index.name.as_ref().map_or_else(own, ToString::to_string);
+            (alias, table.to_string())
+        })
+        .collect();
+    let mut problems: Vec<String> =
+        named.iter().filter_map(|(alias, table)| must_be_a_name(alias, table).err()).collect();
+    problems.extend(collisions(named.iter().map(|(alias, table)| (&**alias, &**table))));
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::config(problems.join("\nwal2es: "), "as said with each")),
+    }
+}
+
+/// Pairs of tables whose indices, given as alias and table, would get into each other's way.
+fn collisions<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut by_alias: HashMap<&str, &str> = HashMap::new();
+    for (alias, table) in names {
+        match by_alias.insert(alias, table) {
+            Some(other) if other != table => problems.push(format!(
+                "the tables {other} and {table} would both feed the index {alias}. Remedy: give one of them another \
+                 `name` under `indexes`"
+            )),
+            _ => {}
+        }
+    }
+    // `a-g1` is what the index behind the alias `a` is called.
+    for (alias, table) in &by_alias {
+        let Some((before, number)) = alias.rsplit_once("-g") else { continue };
+        let is_number = number.split('.').next().is_some_and(|n| n.parse::<u32>().is_ok());
+        if let Some(other) = by_alias.get(before).filter(|_| is_number) {
+            problems.push(format!(
+                "the index {alias} of the table {table} has a name that the index {before} of {other} uses for its \
+                 generations. Remedy: give one of them another `name` under `indexes`"
+            ));
+        }
+    }
+    problems
+}
+
 /// An index for a table that the configuration does not mention.
 fn own_index(table: &Table) -> Index {
     let mut index = Index::of_table(&table.name.to_string());
-    index.name = Some(default_alias(table).as_str().into());
+    index.name = Some(alias_of(&table.name).as_str().into());
     index
 }
 
-fn default_alias(table: &Table) -> String {
-    match table.name.schema.as_str() {
-        "public" => table.name.name.clone(),
-        schema => format!("{schema}_{}", table.name.name),
+fn alias_of(name: &TableName) -> String {
+    match name.schema.as_str() {
+        "public" => name.name.clone(),
+        schema => format!("{schema}_{}", name.name),
     }
 }
 
 /// `schema.name` as people write it: quoted or not, the schema left out for `public`.
-fn is_named(table: &Table, text: &str) -> bool {
+pub(crate) fn is_named(table: &Table, text: &str) -> bool {
     let name = &table.name;
     let plain = format!("{}.{}", name.schema, name.name);
     text == plain
@@ -134,13 +178,8 @@ fn is_named(table: &Table, text: &str) -> bool {
 }
 
 fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned, String> {
-    let alias = index.name.as_ref().map_or_else(|| default_alias(&table), ToString::to_string);
-    check_index_name(&alias).map_err(|why| {
-        format!(
-            "table {}: {alias:?} can't be the name of an index: {why}. Remedy: set `name` for it under `indexes`",
-            table.name
-        )
-    })?;
+    let alias = index.name.as_ref().map_or_else(|| alias_of(&table.name), ToString::to_string);
+    must_be_a_name(&alias, &table.name.to_string())?;
     let spec = IndexSpec {
         columns: index.columns.as_ref().map(|columns| columns.to_vec()),
         exclude: index.exclude.to_vec(),
@@ -195,6 +234,14 @@ fn hash(table: &Table, plan: &Plan, shape: &Shape, mapping: &serde_json::Value) 
     sha.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn must_be_a_name(alias: &str, table: &str) -> Result<(), String> {
+    check_index_name(alias).map_err(|why| {
+        format!(
+            "table {table}: {alias:?} can't be the name of an index: {why}. Remedy: set `name` for it under `indexes`"
+        )
+    })
+}
+
 /// The [rules for names](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create), with
 /// room for `-gN.tN`.
 fn check_index_name(name: &str) -> Result<(), String> {
@@ -222,6 +269,19 @@ fn check_index_name(name: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn indices_that_would_be_one() {
+        let said = |names: &[(&'static str, &'static str)]| collisions(names.iter().copied());
+        assert!(said(&[("a", "public.a"), ("b", "public.b"), ("a-gx", "public.c")]).is_empty());
+        let both = said(&[("x_a", "public.x_a"), ("x_a", "x.a")]);
+        assert!(both[0].contains("public.x_a and x.a"), "{both:?}");
+        let numbered = said(&[("a", "public.a"), ("a-g1", "public.b")]);
+        assert!(
+            numbered[0].contains("public.a") && numbered[0].contains("public.b"),
+            "{numbered:?}"
+        );
+    }
 
     #[test]
     fn names_that_the_target_would_refuse() {

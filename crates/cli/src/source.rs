@@ -11,6 +11,7 @@ use wal::{ConnInfo, Connection, Mode, System};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::planned::Planned;
+use crate::relations;
 
 /// The oldest server: the first whose pgoutput can be asked for all that is needed.
 const OLDEST: u32 = 140_000;
@@ -36,6 +37,45 @@ pub(crate) struct Slot {
     pub(crate) held: Option<i64>,
     /// Sends prepared transactions before they are committed.
     pub(crate) two_phase: bool,
+    /// Why it can't be read any more, as the server calls it; from 16 on.
+    pub(crate) invalidation: Option<String>,
+    /// Kept on standbys too; from 17 on.
+    pub(crate) failover: bool,
+}
+
+/// Why a slot can't be read any more.
+pub(crate) struct Invalid {
+    pub(crate) cause: String,
+    /// What keeps it from happening again.
+    pub(crate) prevention: &'static str,
+}
+
+impl Slot {
+    /// Why it can't be read any more, if it can't.
+    pub(crate) fn invalid(&self) -> Option<Invalid> {
+        let lost = self.wal_status.as_deref() == Some("lost");
+        let reason = self.invalidation.as_deref().or(lost.then_some("wal_removed"))?;
+        // https://www.postgresql.org/docs/current/view-pg-replication-slots.html
+        let (cause, prevention) = match reason {
+            "wal_removed" => (
+                "the server has removed log that was still needed",
+                "raise max_slot_wal_keep_size, or keep wal2es running",
+            ),
+            "rows_removed" => (
+                "the server has removed rows of the catalog that were still needed",
+                "set hot_standby_feedback on the standby",
+            ),
+            "wal_level_insufficient" => {
+                ("wal_level was lower than logical for a time", "leave wal_level at logical")
+            }
+            "idle_timeout" => (
+                "nobody read it for longer than idle_replication_slot_timeout",
+                "raise idle_replication_slot_timeout, or keep wal2es running",
+            ),
+            _ => ("the server has invalidated it", "look into the log of Postgres"),
+        };
+        Some(Invalid { cause: format!("{cause} ({reason})"), prevention })
+    }
 }
 
 impl Source {
@@ -141,6 +181,10 @@ impl Source {
                 ),
             ));
         }
+        relations::explain_unpublished(self, config, &tables).await?;
+        if config.indexes.is_none() {
+            relations::warn_of_left_out(self, name).await?;
+        }
         if unreadable.is_empty() {
             return Ok(tables);
         }
@@ -212,10 +256,17 @@ impl Source {
 
     /// The slot of that name, if there is one.
     pub(crate) async fn slot(&self, name: &str) -> Result<Option<Slot>, Failure> {
-        const QUERY: &str = "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, \
-             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint, two_phase \
-             FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
-        let row = self.client.query_opt(QUERY, &[&name]).await?;
+        let since = match self.version {
+            170_000.. => "invalidation_reason, failover",
+            160_000.. => "CASE WHEN conflicting THEN 'conflicting' END, false",
+            _ => "NULL::text, false",
+        };
+        let query = format!(
+            "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, \
+             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint, two_phase, {since} \
+             FROM pg_catalog.pg_replication_slots WHERE slot_name = $1"
+        );
+        let row = self.client.query_opt(&query, &[&name]).await?;
         Ok(row.map(|row| Slot {
             plugin: row.get(0),
             database: row.get(1),
@@ -224,20 +275,17 @@ impl Source {
             wal_status: row.get(4),
             held: row.get(5),
             two_phase: row.get(6),
+            invalidation: row.get(7),
+            failover: row.get(8),
         }))
     }
 
-    /// The slot, which must be there and usable.
-    pub(crate) async fn usable_slot(&self, config: &Config) -> Result<Slot, Failure> {
-        let name = &config.source.slot;
-        let slot = self.slot(name).await?.ok_or_else(|| {
-            Failure::config(
-                format!("there is no replication slot {name}"),
-                "run `wal2es setup`, or have its SQL run by an administrator: `wal2es setup --print`",
-            )
-        })?;
-        self.check_slot(name, &slot, config.plugin()?)?;
-        Ok(slot)
+    /// What to say of a slot that was never made.
+    pub(crate) fn no_slot(name: &str) -> Failure {
+        Failure::config(
+            format!("there is no replication slot {name}"),
+            "run `wal2es setup`, or have its SQL run by an administrator: `wal2es setup --print`",
+        )
     }
 
     /// Makes the slot anew if it is not there or can't be read any more: for a generation that needs nothing of the log so
@@ -245,7 +293,7 @@ impl Source {
     pub(crate) async fn renew_slot(&self, config: &Config) -> Result<(), Failure> {
         let name = &config.source.slot;
         match self.slot(name).await? {
-            Some(slot) if slot.wal_status.as_deref() != Some("lost") => return Ok(()),
+            Some(slot) if slot.invalid().is_none() => return Ok(()),
             Some(_) => {
                 const DROP: &str = "SELECT pg_catalog.pg_drop_replication_slot($1)";
                 self.client.execute(DROP, &[&name.as_str()]).await?;
@@ -258,7 +306,9 @@ impl Source {
         Ok(())
     }
 
-    fn check_slot(&self, name: &str, slot: &Slot, wanted: Plugin) -> Result<(), Failure> {
+    /// The slot is of the plugin and the database that are configured, and tells of transactions when they are committed.
+    pub(crate) fn fits(&self, config: &Config, slot: &Slot) -> Result<(), Failure> {
+        let (name, wanted) = (&config.source.slot, config.plugin()?);
         let another = "name another one in source.slot, or drop it: \
                        SELECT pg_drop_replication_slot(…), then `wal2es setup`";
         match slot.plugin.as_deref() {
@@ -284,13 +334,6 @@ impl Source {
                 "the slot {name} sends prepared transactions before they are committed (two_phase)"
             );
             return Err(Failure::config(message, another));
-        }
-        if slot.wal_status.as_deref() == Some("lost") {
-            return Err(Failure::rebuild(
-                format!("the slot {name} is lost: the server has removed log that it still needed"),
-                "changes are missing, so the index has to be built anew: `wal2es teardown --indices`, \
-                 `wal2es setup`, `wal2es run`; then raise max_slot_wal_keep_size",
-            ));
         }
         Ok(())
     }

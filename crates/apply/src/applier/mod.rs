@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
 use crate::indices::{IndexGuard, Indices};
-use crate::state::{ColumnState, IndexState, SAVE_EVERY, State, Store};
+use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
 use crate::version::Version;
 use crate::{Error, Kind};
@@ -72,6 +72,7 @@ struct Open {
 struct Flight {
     work: Work<Delivered>,
     end: Option<Lsn>,
+    last_commit: Option<LastCommit>,
     mid_transaction: bool,
 }
 
@@ -99,6 +100,10 @@ pub struct Applier {
 
     at_commit: bool,
     durable: Lsn,
+    /// The last commit that was received whole.
+    received: Option<LastCommit>,
+    /// The last commit up to `durable`.
+    last_commit: Option<LastCommit>,
     visible: Lsn,
     confirmed: Lsn,
     saved_visible: Lsn,
@@ -129,6 +134,7 @@ impl Applier {
         state: State,
     ) -> Self {
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
+        let state_commit = state.last_commit;
         let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
         Applier {
             target,
@@ -151,6 +157,8 @@ impl Applier {
             drop_at: None,
             at_commit: true,
             durable,
+            received: state_commit,
+            last_commit: state_commit,
             visible,
             confirmed: durable,
             saved_visible: visible,
@@ -170,6 +178,7 @@ impl Applier {
         self.replay_end = self.replay_end.max(session.replay_end);
         self.batch.clear();
         self.open = None;
+        self.received = self.last_commit;
         self.changed_columns.clear();
         self.dry = false;
         // The part of a transaction that was sent stays hidden until the whole of it has been sent again. What an
@@ -197,6 +206,31 @@ impl Applier {
     /// Readers of every alias see the index that is written.
     pub fn all_shown(&self) -> bool {
         self.indices.with(|list| !list.iter().any(|managed| managed.state.is_hidden()))
+    }
+
+    /// The last commit at or before [`Applier::durable`]; none before the first of the stream.
+    pub fn last_commit(&self) -> Option<LastCommit> {
+        self.last_commit
+    }
+
+    /// Keeps with the state whether the standbys that could be promoted have what is in the index. Saved before anything
+    /// else is sent: a state that says so wrongly would go on with a standby that lacks some of it.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn note_failover(&mut self, failover: bool) -> Result<(), Error> {
+        if self.state.failover == failover {
+            return Ok(());
+        }
+        while self.saving.is_some() {
+            self.step().await?;
+        }
+        self.state.failover = failover;
+        self.start_saving();
+        while self.saving.is_some() {
+            self.step().await?;
+        }
+        Ok(())
     }
 
     /// Sessions that have begun.
@@ -302,6 +336,8 @@ impl Applier {
     /// The transaction is complete; its commit record ends at `end`.
     pub fn commit(&mut self, end: Lsn) {
         self.open = None;
+        let at = self.committed_at.map_or(0, |at| at.as_micros());
+        self.received = Some(LastCommit { end, at: u64::try_from(at).unwrap_or(u64::MAX) });
         for changed in self.changed_columns.iter_mut().filter(|changed| changed.end.is_none()) {
             changed.end = Some(end);
         }
@@ -323,6 +359,7 @@ impl Applier {
             && let Some(end) = self.batch.take_idle_end()
         {
             self.durable = self.durable.max(end);
+            self.last_commit = self.last_commit.max(self.received);
             if self.open.is_none() {
                 self.at_commit = true;
             }
@@ -511,7 +548,8 @@ impl Applier {
         let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
         let work = Box::pin(async move { deliver(&target, &guard, &sealed).await });
         self.at_commit = false;
-        self.flight = Some(Flight { work, end, mid_transaction });
+        let last_commit = self.received;
+        self.flight = Some(Flight { work, end, last_commit, mid_transaction });
     }
 
     fn landed(&mut self, delivered: Delivered) {
@@ -520,6 +558,7 @@ impl Applier {
         self.delivered.retries += delivered.retries;
         if let Some(end) = flight.end {
             self.durable = self.durable.max(end);
+            self.last_commit = self.last_commit.max(flight.last_commit);
         }
         self.at_commit = !flight.mid_transaction;
         self.settle();
@@ -549,6 +588,7 @@ impl Applier {
             applied_lsn: self.durable,
             visible_lsn: self.visible,
             indexes: self.indices.states(),
+            last_commit: self.last_commit,
             ..self.state.clone()
         }
     }

@@ -48,6 +48,7 @@ fn state() -> State {
         detached: Vec::new(),
         revision: 0,
         failover: false,
+        last_commit: None,
     }
 }
 

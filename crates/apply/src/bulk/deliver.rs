@@ -202,7 +202,7 @@ fn stop(guard: &impl Guard, outcome: &Outcome, op: &Op, body: &Bytes, item: &Ite
         ),
         Outcome::IndexGone => Error::stop(
             format!("{index}: the index is gone or closed ({said})"),
-            "restore or open it, or build it anew: `wal2es teardown`, `wal2es setup`, `wal2es run`",
+            "open it (POST /INDEX/_open), or build it anew: `wal2es resync`",
         ),
         Outcome::Dropped => Error::stop(
             format!("{index}: an ingest pipeline dropped {document}"),
@@ -219,7 +219,7 @@ fn stop(guard: &impl Guard, outcome: &Outcome, op: &Op, body: &Bytes, item: &Ite
                 current.commit(),
                 op.version,
             ),
-            "find the other writer, then build the index anew: `wal2es teardown`, `wal2es setup`, `wal2es run`",
+            "find the other writer, then build the index anew: `wal2es resync`",
         ),
         _ => Error::stop(
             format!("{index}: an answer that makes no sense for {document}: {said}"),

@@ -9,6 +9,7 @@ use super::answer;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::source::Source;
+use crate::{planned, relations};
 
 /// Makes them, or prints the SQL.
 pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Failure> {
@@ -17,16 +18,28 @@ pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Fa
         answer(false, &json!(sql), || sql.clone());
         return Ok(ExitCode::SUCCESS);
     }
-    ensure(config).await?;
+    let source = ensure(config).await?;
     let (slot, publication) = (&config.source.slot, &config.source.publication);
+    if let Some(why) = source.slot(slot).await?.and_then(|slot| slot.invalid()) {
+        return Err(Failure::stop(
+            format!("the slot {slot} is there but can't be read any more: {}", why.cause),
+            format!(
+                "if it was in use, build the indices anew: `wal2es resync`; else SELECT pg_drop_replication_slot({}), then \
+                 `wal2es setup`; {}",
+                wal::literal(slot),
+                why.prevention
+            ),
+        ));
+    }
     answer(false, &json!(null), || {
         format!("publication {publication} and slot {slot} are there; next: wal2es run")
     });
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes what is missing.
-pub(super) async fn ensure(config: &Config) -> Result<(), Failure> {
+/// Makes what is missing. A slot that can't be read any more is left to the gate, which knows what was made from it.
+pub(super) async fn ensure(config: &Config) -> Result<Source, Failure> {
+    planned::check_names(config)?;
     let source = Source::connect(config).await?;
     // The right to replicate is asked for before anything is made.
     source.identify().await?;
@@ -35,19 +48,19 @@ pub(super) async fn ensure(config: &Config) -> Result<(), Failure> {
     let slot = source.slot(&config.source.slot).await?;
     if snapshot::catalog::publication(&source.client, name).await?.is_none() {
         let tables = configured_tables(config)?;
-        let tables = checked(&source, &tables).await?;
+        let tables = relations::publishable(&source, &tables).await?;
         let sql = create_publication(name, &tables);
         source.client.batch_execute(&sql).await.map_err(|error| not_allowed(error, &sql))?;
         tracing::info!(publication = %name, "made the publication");
     }
-    if slot.is_none() {
+    if let Some(slot) = &slot {
+        source.fits(config, slot)?;
+    } else {
         let sql = create_slot(config);
         source.client.batch_execute(&sql).await.map_err(|error| not_allowed(error, &sql))?;
         tracing::info!(slot = %config.source.slot, "made the slot");
-    } else {
-        source.usable_slot(config).await?;
     }
-    Ok(())
+    Ok(source)
 }
 
 fn configured_tables(config: &Config) -> Result<Vec<String>, Failure> {
@@ -61,61 +74,6 @@ fn configured_tables(config: &Config) -> Result<Vec<String>, Failure> {
             "name the tables under `indexes` or with --table, or make the publication yourself",
         )),
     }
-}
-
-/// The tables by their true names. Each must be one that can be published without breaking its writers: Postgres refuses
-/// updates and deletes on a published table whose rows it can't identify.
-async fn checked(source: &Source, tables: &[String]) -> Result<Vec<TableName>, Failure> {
-    const QUERY: &str = "
-        SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
-               c.relreplident = 'f' OR EXISTS (
-                   SELECT FROM pg_catalog.pg_index i
-                    WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
-                      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
-                          ELSE false END)
-          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = $1 AND c.relname = $2";
-    let mut checked = Vec::new();
-    for text in tables {
-        let wanted = parse_name(text);
-        let row = source.client.query_opt(QUERY, &[&wanted.schema, &wanted.name]).await?;
-        let Some(row) = row else {
-            return Err(Failure::config(
-                format!("there is no table {wanted} in the database {}", source.info.dbname),
-                "write it as schema.name, as the catalog has it",
-            ));
-        };
-        let (kind, persistence): (&str, &str) = (row.get(2), row.get(3));
-        let what = match (kind, persistence) {
-            ("r" | "p", "p") => None,
-            ("r" | "p", "u") => Some("an unlogged table"),
-            ("r" | "p", _) => Some("a temporary table"),
-            ("v", _) => Some("a view"),
-            ("m", _) => Some("a materialized view"),
-            ("f", _) => Some("a foreign table"),
-            _ => Some("no table"),
-        };
-        if let Some(what) = what {
-            return Err(Failure::config(
-                format!("{wanted} is {what}, which logical replication does not carry"),
-                "name ordinary or partitioned tables",
-            ));
-        }
-        if !row.get::<_, bool>(4) {
-            return Err(Failure::config(
-                format!(
-                    "{wanted} has no usable key: published like this, Postgres would refuse updates and deletes on it"
-                ),
-                format!(
-                    "ALTER TABLE {0} ADD PRIMARY KEY (…); or ALTER TABLE {0} REPLICA IDENTITY FULL, with `id` in the \
-                     configuration",
-                    wanted.quoted()
-                ),
-            ));
-        }
-        checked.push(wanted);
-    }
-    Ok(checked)
 }
 
 /// `schema.name`, each part quoted or as it is in the catalog; a name alone is in `public`.

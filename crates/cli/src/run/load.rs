@@ -63,6 +63,7 @@ pub(super) fn first_state(context: &Context, source: &Source) -> State {
         detached: Vec::new(),
         revision: 0,
         failover: false,
+        last_commit: None,
         writer: String::new(),
         sequence: 0,
     }

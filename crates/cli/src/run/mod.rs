@@ -45,7 +45,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// A connection that was cut off may hold the slot until the server notices.
 const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 /// The way out of what the stream alone can't mend.
-pub(crate) const ANEW: &str = "build the index anew: `wal2es resync`";
+pub(crate) const ANEW: &str = "build the indices anew: `wal2es resync`";
 /// The longest pause between two attempts to reach the source.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Before everything is read again.

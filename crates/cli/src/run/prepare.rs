@@ -59,15 +59,14 @@ pub(super) async fn prepare(
         source.renew_slot(&config).await?;
     }
     let (mut context, source) = survey(config, source, stop).await?;
-    source.usable_slot(&context.config).await?;
     let mut store = store(&context, &source);
-    store.prepare().await?;
     let state = store.load().await?;
     let spool = feed::open_spool(&context).await?;
-    let verdict = match state {
-        Some(state) if options.rebuild => gate::Verdict::Load(Some(Box::new(state))),
-        state => gate::check(&mut context, &source, state).await?,
+    let verdict = match options.rebuild {
+        true => gate::rebuild(&context, &source, state).await?,
+        false => gate::check(&mut context, &source, state).await?,
     };
+    store.prepare().await?;
     let (state, indices, missing) = match verdict {
         gate::Verdict::Load(before) => {
             let before = before.map(|state| *state);

@@ -50,16 +50,20 @@ pub(super) async fn run(
 ) -> Result<End, Failure> {
     let What { goal, building, watch } = what;
     source.revive().await?;
+    gate::before_session(context, source, applier).await?;
     let stream = start(context, source, applier.confirmed()).await?;
+    let on_standbys = gate::in_session(context, source, applier).await?;
     // Read only now: the slot is ours, so no other process can be sending any more.
     let replay_end = position::flushed(&source.client).await?;
-    let slot = source.usable_slot(&context.config).await?.confirmed;
-    gate::must_fit(context, slot, applier.confirmed(), applier.durable(), replay_end)?;
     if let Some(goal) = goal.filter(|goal| *goal > replay_end) {
         position::nudge(&source.client).await?;
         info!(%goal, "waiting for the log to be flushed");
     }
     applier.begin_session(Session { replay_end });
+    tokio::select! {
+        () = context.stop.cancelled() => return Ok(End::Stopped),
+        noted = applier.note_failover(on_standbys) => noted?,
+    }
     info!(from = %applier.confirmed(), %replay_end, "streaming");
 
     let mut open = Open::new(source, stream).await?;
@@ -374,15 +378,10 @@ async fn start(context: &Context, source: &Source, from: Lsn) -> Result<wal::Rep
         };
         let busy = error.db_error().is_some_and(|db| db.code == "55006");
         if !busy || context.stop.is_cancelled() {
-            return Err(error.into());
+            return Err(gate::explain(context, source, from, error).await);
         }
         if began.elapsed() > SLOT_PATIENCE {
-            let pid = source.slot(&config.slot).await?.and_then(|slot| slot.active_pid);
-            let pid = pid.map_or(String::new(), |pid| format!(" (process {pid} of Postgres)"));
-            return Err(Failure::retry(
-                format!("the slot {} is in use by another connection{pid}", config.slot),
-                "is a second wal2es running on this slot? Stop one of them",
-            ));
+            return Err(gate::in_use(source, &config.slot).await);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -1,15 +1,27 @@
 //! Before the first write: do the source, the target and the state document still belong together?
+//!
+//! What must hold before anything is sent: the state was written by this connector, in terms that this version knows; the
+//! slot is there and has kept all that comes after the index; the server has not gone back behind the index, nor on to
+//! another history; the indices are the ones that were written, as they were made, and readers are led to them. Whatever
+//! does not hold stops the connector with its cause and remedy. What concerns the source is asked again before each
+//! session, because a session may begin on a server that was restored meanwhile.
 
-use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
+mod history;
+mod indices;
+mod slot;
+
+use apply::{Applier, FORMULA, IndexState, Indices, Managed, State, Step, Store};
 
 use change::Lsn;
 use feed::Plugin;
+
+pub(super) use slot::explain;
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
 use crate::planned::{self, Planned};
 use crate::position;
-use crate::source::Source;
+use crate::source::{Slot, Source};
 
 /// What to begin with.
 pub(super) enum Verdict {
@@ -32,23 +44,49 @@ pub(super) async fn check(
     source: &Source,
     state: Option<State>,
 ) -> Result<Verdict, Failure> {
-    let Some(mut state) = state else { return Ok(Verdict::Load(None)) };
+    let slot = slot::found(context, source).await?;
+    let Some(mut state) = state else {
+        before_load(context, source, slot.as_ref()).await?;
+        return Ok(Verdict::Load(None));
+    };
     same_connector(context, &state)?;
     if let Some(reason) = &state.needs_resync {
         return Err(Failure::stop(reason.clone(), ANEW));
     }
     if state.step == Step::Copying {
+        before_load(context, source, slot.as_ref()).await?;
         return Ok(Verdict::Load(Some(Box::new(state))));
     }
-    let flushed = position::flushed(&source.client).await?;
-    same_timeline(context, &state)?;
-    let confirmed = source.usable_slot(&context.config).await?.confirmed;
-    must_fit(context, confirmed, state.applied_lsn, state.applied_lsn, flushed)?;
+    slot::must_be_on_its_timeline(context, &mut state, slot.as_ref())?;
+    let at = At { confirmed: state.applied_lsn, durable: state.applied_lsn };
+    let slot = must_fit(context, source, slot, at).await?;
+    history::must_be_ours(context, source, &slot, at.durable, state.last_commit).await?;
     let missing = set_aside(context, &state);
     detach(context, &mut state);
     let indices = Indices::new(managed(context, &state)?);
+    indices.check_standing(&context.target, &state).await?;
     indices.check(&context.target).await?;
     Ok(Verdict::GoOn { state: Box::new(state), indices, missing })
+}
+
+/// A new generation of everything may begin, whatever was before.
+pub(super) async fn rebuild(
+    context: &Context,
+    source: &Source,
+    before: Option<State>,
+) -> Result<Verdict, Failure> {
+    let slot = slot::found(context, source).await?;
+    before_load(context, source, slot.as_ref()).await?;
+    Ok(Verdict::Load(before.map(Box::new)))
+}
+
+async fn before_load(
+    context: &Context,
+    source: &Source,
+    slot: Option<&Slot>,
+) -> Result<(), Failure> {
+    slot::must_be_readable(context, slot)?;
+    indices::names_must_be_free(context, source).await
 }
 
 /// Whether the stream can go on where the connector's state is; the connector may be running. A failure that a new
@@ -59,12 +97,14 @@ pub(crate) async fn fits(
     store: &mut Store,
 ) -> Result<(), Failure> {
     // The slot first: what is confirmed later is in the state that is read then.
-    let confirmed = source.usable_slot(&context.config).await?.confirmed;
-    let flushed = position::flushed(&source.client).await?;
-    let Some(state) = store.load().await? else { return Ok(()) };
-    same_timeline(context, &state)?;
-    let at = state.applied_lsn;
-    must_fit(context, confirmed, at, at, flushed)?;
+    let slot = slot::found(context, source).await?;
+    let Some(mut state) = store.load().await? else { return Ok(()) };
+    slot::must_be_on_its_timeline(context, &mut state, slot.as_ref())?;
+    let at = At { confirmed: state.applied_lsn, durable: state.applied_lsn };
+    let slot = must_fit(context, source, slot, at).await?;
+    if slot.active_pid.is_none() {
+        history::must_be_ours(context, source, &slot, at.durable, state.last_commit).await?;
+    }
     Ok(apply::check(&context.target, &state.indexes).await?)
 }
 
@@ -101,46 +141,94 @@ fn detach(context: &Context, state: &mut State) {
     }
 }
 
-/// The slot has kept everything after `confirmed`, and the server, flushed up to `flushed`, has not gone back behind
-/// `durable`. Looked at before every session: a stream that starts in a gap says nothing of it.
-pub(super) fn must_fit(
-    context: &Context,
-    slot: Option<Lsn>,
+/// Where the index stands.
+#[derive(Clone, Copy)]
+struct At {
     confirmed: Lsn,
     durable: Lsn,
-    flushed: Lsn,
+}
+
+impl At {
+    fn of(applier: &Applier) -> Self {
+        At { confirmed: applier.confirmed(), durable: applier.durable() }
+    }
+}
+
+/// Before a session: the source is the one that the index was made from, and has kept what comes next.
+pub(super) async fn before_session(
+    context: &Context,
+    source: &Source,
+    applier: &Applier,
 ) -> Result<(), Failure> {
-    let name = &context.config.source.slot;
-    if let Some(ahead) = slot.filter(|ahead| *ahead > confirmed) {
+    let (slot, at) = (slot::found(context, source).await?, At::of(applier));
+    let slot = must_fit(context, source, slot, at).await?;
+    history::must_be_ours(context, source, &slot, at.durable, applier.last_commit()).await
+}
+
+/// The same once the slot is ours, so that nobody can have moved it since. Tells whether what is in the index is on all
+/// standbys that could be promoted.
+pub(super) async fn in_session(
+    context: &Context,
+    source: &Source,
+    applier: &Applier,
+) -> Result<bool, Failure> {
+    let slot = slot::found(context, source).await?;
+    let slot = must_fit(context, source, slot, At::of(applier)).await?;
+    slot::is_on_standbys(source, &slot).await
+}
+
+/// The slot is whole and not ahead, and the server has not gone back behind the index.
+async fn must_fit(
+    context: &Context,
+    source: &Source,
+    slot: Option<Slot>,
+    at: At,
+) -> Result<Slot, Failure> {
+    let slot = slot::must_be_whole(context, slot, at.durable)?;
+    slot::must_not_be_ahead(context, &slot, at.confirmed)?;
+    let flushed = position::flushed(&source.client).await?;
+    if flushed < at.durable {
         return Err(Failure::rebuild(
             format!(
-                "the slot {name} is at {ahead}, ahead of the index at {confirmed}: changes in between are lost (the \
-                 slot was made anew, or advanced by somebody)"
+                "the index is at {}, ahead of the server at {flushed}: Postgres has gone back in time (restored, or a \
+                 standby was promoted that lagged behind)",
+                at.durable
             ),
             ANEW,
         ));
     }
-    if flushed < durable {
-        return Err(Failure::rebuild(
-            format!(
-                "the index is at {durable}, ahead of the server at {flushed}: Postgres has gone back in time (restored, \
-                 or a standby was promoted that lagged behind)"
-            ),
-            ANEW,
-        ));
-    }
-    Ok(())
+    Ok(slot)
+}
+
+/// Another connection reads the slot.
+pub(super) async fn in_use(source: &Source, name: &str) -> Failure {
+    let slot = source.slot(name).await.ok().flatten();
+    let pid = slot.and_then(|slot| slot.active_pid);
+    let pid = pid.map_or(String::new(), |pid| format!(" (process {pid} of Postgres)"));
+    Failure::retry(
+        format!("the slot {name} is in use by another connection{pid}"),
+        "is a second wal2es running on this slot? Stop one of them",
+    )
+}
+
+/// The way out of what concerns only one index.
+fn anew(alias: &str) -> String {
+    format!("build the index anew: `wal2es resync {alias}`")
 }
 
 /// The state was written by this configuration's connector, and in terms that this version understands.
 fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
     if state.formula != FORMULA {
-        return Err(Failure::stop(
+        let what = match state.step {
+            Step::Copying => "there is a half-finished generation",
+            Step::Streaming => "the indices are",
+        };
+        return Err(Failure::rebuild(
             format!(
-                "the index was written by another version of wal2es (formula {})",
+                "{what} of another version of wal2es (formula {}, this one has {FORMULA})",
                 state.formula
             ),
-            ANEW,
+            format!("go on with that version, or {ANEW}"),
         ));
     }
     if state.publication != context.config.source.publication.as_str() {
@@ -150,19 +238,6 @@ fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
                 state.publication, context.config.source.publication
             ),
             format!("correct source.publication, or {ANEW}"),
-        ));
-    }
-    Ok(())
-}
-
-fn same_timeline(context: &Context, state: &State) -> Result<(), Failure> {
-    if state.timeline != context.system.timeline {
-        return Err(Failure::rebuild(
-            format!(
-                "Postgres is on timeline {}, the index on {}: a standby was promoted or a backup restored",
-                context.system.timeline, state.timeline
-            ),
-            ANEW,
         ));
     }
     Ok(())
@@ -180,14 +255,14 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                     "columns, id or types of {} have changed since {alias} was made",
                     one.table.name
                 ),
-                ANEW,
+                anew(alias),
             ));
         }
         let now = planned::shape_of(&one.index.columns);
         if let Some(broken) = planned::shape_of(&kept.columns).broken_by(&now) {
             return Err(Failure::stop(
                 format!("{} needs resync: {broken} since {alias} was made", one.table.name),
-                ANEW,
+                anew(alias),
             ));
         }
         // Rows that still come under the old name would be taken for another table's.
@@ -198,7 +273,7 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                     "{} needs resync: it was {} when {alias} was made, and test_decoding tells no more than names",
                     one.table.name, kept.table
                 ),
-                ANEW,
+                anew(alias),
             ));
         }
         let mut kept = kept.clone();
