@@ -147,10 +147,11 @@ async fn prepare(
     }
     let mut store =
         Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);
-    let state = store.load().await?;
     let context = Context { config, target, planned, system, stop };
+    let slot = gate::when_free(&context, &source).await?;
+    let state = store.load().await?;
     let spool = feed::open_spool(&context).await?;
-    let verdict = gate::check(&context, &source, state).await?;
+    let verdict = gate::check(&context, &source, slot, state).await?;
     store.prepare().await?;
     let (state, indices) = match verdict {
         gate::Verdict::Load(interrupted) => {
