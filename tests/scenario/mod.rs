@@ -22,6 +22,7 @@ macro_rules! scenarios {
 scenarios!(
     bad_configuration,
     bad_source,
+    bad_tables,
     bad_target,
     changes,
     complete,

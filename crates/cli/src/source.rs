@@ -350,3 +350,38 @@ pub(crate) async fn open(info: &ConnInfo) -> Result<Client, Failure> {
     });
     Ok(client)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_slot_is_invalid() {
+        let said = |wal_status: &str, invalidation: Option<&str>| {
+            let slot = Slot {
+                plugin: None,
+                database: None,
+                active_pid: None,
+                confirmed: None,
+                wal_status: Some(wal_status.to_owned()),
+                held: None,
+                two_phase: false,
+                invalidation: invalidation.map(str::to_owned),
+                failover: false,
+            };
+            slot.invalid().map(|why| why.cause)
+        };
+        for fine in ["reserved", "extended", "unreserved"] {
+            assert_eq!(said(fine, None), None);
+        }
+        // Before 16 there is nothing but the status.
+        assert!(said("lost", None).unwrap().contains("(wal_removed)"));
+        for reason in
+            ["wal_removed", "rows_removed", "wal_level_insufficient", "idle_timeout", "conflicting"]
+        {
+            let cause = said("lost", Some(reason)).unwrap();
+            assert!(cause.contains(&format!("({reason})")), "{cause}");
+            assert_eq!(said("reserved", Some(reason)), Some(cause));
+        }
+    }
+}

@@ -60,11 +60,12 @@ pub(super) async fn prepare(
     }
     let (mut context, source) = survey(config, source, stop).await?;
     let mut store = store(&context, &source);
+    let slot = gate::when_free(&context, &source).await?;
     let state = store.load().await?;
     let spool = feed::open_spool(&context).await?;
     let verdict = match options.rebuild {
-        true => gate::rebuild(&context, &source, state).await?,
-        false => gate::check(&mut context, &source, state).await?,
+        true => gate::rebuild(&context, &source, slot, state).await?,
+        false => gate::check(&mut context, &source, slot, state).await?,
     };
     store.prepare().await?;
     let (state, indices, missing) = match verdict {

@@ -68,7 +68,7 @@ async fn patiently(
             return Err(error.into());
         }
         if began.elapsed() > SLOT_PATIENCE {
-            return Err(super::in_use(source, &context.config.source.slot).await);
+            return Err(super::slot::in_use(source, &context.config.source.slot).await);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -15,7 +15,7 @@ use apply::{Applier, FORMULA, IndexState, Indices, Managed, State, Step, Store};
 use change::Lsn;
 use feed::Plugin;
 
-pub(super) use slot::explain;
+pub(super) use slot::{explain, in_use, when_free};
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
@@ -38,13 +38,13 @@ pub(super) enum Verdict {
     },
 }
 
-/// Decides; a mismatch stops with its cause and remedy.
+/// Decides; a mismatch stops with its cause and remedy. `slot` is as it was before `state` was read.
 pub(super) async fn check(
     context: &mut Context,
     source: &Source,
+    slot: Option<Slot>,
     state: Option<State>,
 ) -> Result<Verdict, Failure> {
-    let slot = slot::found(context, source).await?;
     let Some(mut state) = state else {
         before_load(context, source, slot.as_ref()).await?;
         return Ok(Verdict::Load(None));
@@ -73,9 +73,9 @@ pub(super) async fn check(
 pub(super) async fn rebuild(
     context: &Context,
     source: &Source,
+    slot: Option<Slot>,
     before: Option<State>,
 ) -> Result<Verdict, Failure> {
-    let slot = slot::found(context, source).await?;
     before_load(context, source, slot.as_ref()).await?;
     Ok(Verdict::Load(before.map(Box::new)))
 }
@@ -198,17 +198,6 @@ async fn must_fit(
         ));
     }
     Ok(slot)
-}
-
-/// Another connection reads the slot.
-pub(super) async fn in_use(source: &Source, name: &str) -> Failure {
-    let slot = source.slot(name).await.ok().flatten();
-    let pid = slot.and_then(|slot| slot.active_pid);
-    let pid = pid.map_or(String::new(), |pid| format!(" (process {pid} of Postgres)"));
-    Failure::retry(
-        format!("the slot {name} is in use by another connection{pid}"),
-        "is a second wal2es running on this slot? Stop one of them",
-    )
 }
 
 /// The way out of what concerns only one index.

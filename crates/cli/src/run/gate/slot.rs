@@ -4,10 +4,12 @@
 //! asked for a position that it has left behind, the server starts where it likes. So the catalog is asked before every
 //! session, and once more when the server refuses to start one.
 
+use std::time::{Duration, Instant};
+
 use apply::State;
 use change::Lsn;
 
-use super::super::{ANEW, Context};
+use super::super::{ANEW, Context, SLOT_PATIENCE};
 use crate::failure::Failure;
 use crate::source::{Slot, Source};
 
@@ -18,6 +20,36 @@ pub(super) async fn found(context: &Context, source: &Source) -> Result<Option<S
         source.fits(&context.config, slot)?;
     }
     Ok(slot)
+}
+
+/// The same once nobody reads it: the connector before us may still be bringing out its last changes, and what it writes to
+/// the state then is what the slot has to be compared with.
+pub(in crate::run) async fn when_free(
+    context: &Context,
+    source: &Source,
+) -> Result<Option<Slot>, Failure> {
+    let began = Instant::now();
+    loop {
+        let slot = found(context, source).await?;
+        if slot.as_ref().is_none_or(|slot| slot.active_pid.is_none()) {
+            return Ok(slot);
+        }
+        if began.elapsed() > SLOT_PATIENCE {
+            return Err(in_use(source, &context.config.source.slot).await);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Another connection reads the slot.
+pub(in crate::run) async fn in_use(source: &Source, name: &str) -> Failure {
+    let slot = source.slot(name).await.ok().flatten();
+    let pid = slot.and_then(|slot| slot.active_pid);
+    let pid = pid.map_or(String::new(), |pid| format!(" (process {pid} of Postgres)"));
+    Failure::retry(
+        format!("the slot {name} is in use by another connection{pid}"),
+        "is a second wal2es running on this slot? Stop one of them",
+    )
 }
 
 /// Nothing was streamed yet, so any slot will do that can be read at all.
