@@ -221,7 +221,7 @@ async fn catch_up(
             },
         }
         follow.applier.drain().await?;
-        match merge::merge(context, main, &follow.applier.current_state()).await? {
+        match merge::merge(main, &follow.applier.current_state()).await? {
             merge::Merged::Done => {
                 let aliases = context.planned.iter().map(|one| one.index.alias.clone()).collect();
                 break Ok(Attempt::Built(Built { aliases }));

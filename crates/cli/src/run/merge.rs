@@ -7,7 +7,6 @@
 
 use apply::{IndexState, State, Store};
 
-use super::prepare::Context;
 use crate::failure::Failure;
 
 /// What came of it.
@@ -19,11 +18,7 @@ pub(super) enum Merged {
 }
 
 /// Puts the indices of `built` into the state that `main` has.
-pub(super) async fn merge(
-    context: &Context,
-    main: &mut Store,
-    built: &State,
-) -> Result<Merged, Failure> {
+pub(super) async fn merge(main: &mut Store, built: &State) -> Result<Merged, Failure> {
     let Some(state) = main.load().await? else {
         return Err(Failure::stop(
             "the state document of the connector has gone during the build",
@@ -39,14 +34,14 @@ pub(super) async fn merge(
             "try again",
         ));
     }
-    let merged = merged(context, &state, built);
+    let merged = merged(&state, built);
     Ok(match main.change(&merged).await? {
         true => Merged::Done,
         false => Merged::NotYet,
     })
 }
 
-fn merged(context: &Context, state: &State, built: &State) -> State {
+fn merged(state: &State, built: &State) -> State {
     let mut merged = State { generation: built.generation, ..state.clone() };
     for new in &built.indexes {
         let same = |index: &mut IndexState| index.alias == new.alias;
@@ -56,7 +51,7 @@ fn merged(context: &Context, state: &State, built: &State) -> State {
         merged.indexes.push(in_place_of(before, new, built));
     }
     let replaced = |alias: &String| built.indexes.iter().any(|new| new.alias == *alias);
-    let all = context.planned.len() == merged.indexes.len();
+    let all = built.indexes.len() == merged.indexes.len();
     if all || (!merged.needs_resync_of.is_empty() && merged.needs_resync_of.iter().all(replaced)) {
         merged.needs_resync = None;
         merged.needs_resync_of.clear();
@@ -74,4 +69,79 @@ fn in_place_of(before: Option<IndexState>, new: &IndexState, built: &State) -> I
         index.retired.extend(before.retired);
     }
     index
+}
+
+#[cfg(test)]
+mod tests {
+    use change::Lsn;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn index(alias: &str, generation: u32) -> Value {
+        let name = format!("{alias}-g{generation}");
+        json!({"alias": alias, "table": alias, "index": name, "uuid": name, "histories": [], "shown": name,
+               "retired": [], "truncations": 0, "plan_hash": ""})
+    }
+
+    fn state(generation: u32, at: &str, indexes: Vec<Value>) -> State {
+        serde_json::from_value(json!({
+            "formula": 1, "system_id": "1", "timeline": 1, "database": "d", "slot": "s", "publication": "p",
+            "generation": generation, "step": "streaming", "applied_lsn": at, "visible_lsn": at, "indexes": indexes,
+        }))
+        .unwrap()
+    }
+
+    fn built(alias: &str) -> State {
+        let mut built = state(2, "0/30", vec![index(alias, 2)]);
+        built.indexes[0].shown = None;
+        built.indexes[0].held = true;
+        built
+    }
+
+    #[test]
+    fn a_new_index_waits_behind_the_one_that_readers_see() {
+        let before = state(1, "0/20", vec![index("a", 1), index("b", 1)]);
+        let merged = merged(&before, &built("b"));
+        assert_eq!((merged.generation, merged.applied_lsn), (2, Lsn::new(0x20)));
+        let b = merged.indexes.iter().find(|index| index.alias == "b").unwrap();
+        assert_eq!((b.index.as_str(), b.shown.as_deref()), ("b-g2", Some("b-g1")));
+        assert_eq!((b.since, b.shown_lsn), (Lsn::new(0x30), Lsn::new(0x20)));
+        assert!(b.is_hidden());
+        assert!(merged.indexes.contains(&before.indexes[0]), "the other one is as it was");
+    }
+
+    #[test]
+    fn one_that_was_rolled_back_or_truncated_leaves_nothing_behind() {
+        let mut before = state(1, "0/20", vec![index("b", 1)]);
+        before.indexes[0].index = "b-g1.t1".into();
+        let merged = merged(&before, &built("b"));
+        assert_eq!(merged.indexes[0].shown.as_deref(), Some("b-g1"));
+        assert_eq!(merged.indexes[0].retired, ["b-g1.t1"]);
+    }
+
+    #[test]
+    fn a_table_that_was_left_takes_its_alias_up_again() {
+        let mut before = state(1, "0/20", vec![index("a", 1), index("b", 1)]);
+        before.detached = before.indexes.split_off(1);
+        let merged = merged(&before, &built("b"));
+        assert_eq!(merged.detached, []);
+        assert_eq!(merged.indexes[1].shown.as_deref(), Some("b-g1"));
+    }
+
+    #[test]
+    fn what_needed_a_resync_is_cured_when_all_of_it_is_built() {
+        let mut before = state(1, "0/20", vec![index("a", 1), index("b", 1)]);
+        before.needs_resync = Some("why".into());
+        before.needs_resync_of = vec!["b".into()];
+        assert_eq!(merged(&before, &built("b")).needs_resync, None);
+        assert!(merged(&before, &built("a")).needs_resync.is_some());
+        before.needs_resync_of.clear();
+        assert!(
+            merged(&before, &built("b")).needs_resync.is_some(),
+            "it may be about the other one"
+        );
+        before.indexes.remove(0);
+        assert_eq!(merged(&before, &built("b")).needs_resync, None);
+    }
 }
