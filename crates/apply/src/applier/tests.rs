@@ -194,3 +194,28 @@ async fn changed_columns_are_kept_with_the_transaction_that_changed_them() {
     applier.drain().await.unwrap();
     assert_eq!(applier.indexes()[0].columns, wide);
 }
+
+#[tokio::test]
+async fn the_last_commit_is_one_that_is_durable() {
+    let stub = Stub::start(vec![]).await;
+    let mut applier = applier(&stub, ROOMY, 100).await;
+    let last = |applier: &Applier| applier.current_state().last_commit.map(|last| last.end.get());
+    applier.idle(Lsn::new(400));
+    assert_eq!((applier.durable().get(), last(&applier)), (400, None));
+    transaction(&mut applier, 800, "a");
+    assert_eq!(last(&applier), None, "it has not even been sent");
+    applier.drain().await.unwrap();
+    assert_eq!(last(&applier), Some(848));
+    // Received, and then the session ends before it was sent; the next one is idle for a while.
+    transaction(&mut applier, 1600, "b");
+    applier.begin_session(Session { replay_end: Lsn::new(100) });
+    applier.idle(Lsn::new(1200));
+    assert_eq!((applier.durable().get(), last(&applier)), (1200, Some(848)));
+    // An empty one counts, and an older one that comes again does not.
+    begin(&mut applier, 1600);
+    applier.commit(Lsn::new(1648));
+    assert_eq!(last(&applier), Some(1648));
+    transaction(&mut applier, 800, "a");
+    applier.drain().await.unwrap();
+    assert_eq!(last(&applier), Some(1648));
+}
