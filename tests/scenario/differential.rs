@@ -148,7 +148,8 @@ fn copied(database: &Database) -> BTreeMap<TableName, (Table, Documents)> {
         for table in tables {
             let table = with_key(table);
             let (plan, mut documents) = (plan(&table), Documents::new());
-            let mut copy = Copy::start(&mut session, &table).await.unwrap();
+            let whole = snapshot::Range::whole(&table);
+            let mut copy = Copy::start(&mut session, &table, &whole).await.unwrap();
             while let Some(chunk) = copy.next_chunk().await.unwrap() {
                 for message in chunk.messages() {
                     let (id, source) = document(&plan, &copy.read(message).unwrap());

@@ -15,6 +15,7 @@ mod bulk;
 mod error;
 mod indices;
 mod loader;
+mod replicas;
 mod state;
 #[cfg(test)]
 mod stub;
@@ -25,7 +26,8 @@ pub use applier::{Applier, ApplierConfig, Session};
 pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, found_under};
-pub use loader::Loader;
+pub use loader::{Lane, Loader};
+pub use replicas::Replicas;
 pub use state::{ColumnState, IndexState, State, Step, Store};
 pub use target::{
     ApiError, Credentials, Distribution, IndexFacts, Secret, ServerInfo, Target, TargetConfig,

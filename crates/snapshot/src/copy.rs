@@ -1,10 +1,14 @@
-//! The rows of one table.
+//! The rows of one range of a table.
 
 use change::{Row, Table};
 use wal::{Connection, CopyChunk, CopyOut};
 
 use crate::error::{Error, Result};
+use crate::range::Range;
 use crate::text::LineReader;
+
+/// undefined_table, undefined_column.
+const GONE: [&str; 2] = ["42P01", "42703"];
 
 /// Rows of a table on their way.
 pub struct Copy<'a> {
@@ -14,29 +18,56 @@ pub struct Copy<'a> {
     reader: LineReader,
 }
 
-/// The statement that copies the published rows and columns of `table`, in the order of its columns.
-pub fn statement(table: &Table) -> String {
+/// The statement that copies the published rows and columns of `table` in `range`, in the order of its columns.
+fn statement(table: &Table, range: &Range) -> String {
     let columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
-    let filter = match &table.row_filter {
-        Some(filter) => format!(" WHERE {filter}"),
-        None => String::new(),
+    let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
+    let conditions: Vec<String> = filter.into_iter().chain(range.condition()).collect();
+    let conditions = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
     };
-    // The rows of tables that inherit from this one are published as theirs.
-    let only = if table.partitioned { "" } else { "ONLY " };
-    let (columns, name) = (columns.join(", "), table.name.quoted());
-    format!("COPY (SELECT {columns} FROM {only}{name}{filter}) TO STDOUT")
+    let only = if range.relation.only { "ONLY " } else { "" };
+    let (columns, name) = (columns.join(", "), range.relation.name.quoted());
+    format!("COPY (SELECT {columns} FROM {only}{name}{conditions}) TO STDOUT")
+}
+
+/// Whether the range that was copied was of the table that it is a range of: a query knows tables by their names, and
+/// `session` keeps this one from being renamed only since it began to read.
+///
+/// # Errors
+/// [`Error::Changed`] if it was not; the connection fails.
+pub async fn check_name(session: &mut Connection, range: &Range) -> Result<()> {
+    let name = &range.relation.name;
+    let failed = |source| Error::Wal { doing: format!("looking at the name {name}"), source };
+    let sql = format!("SELECT pg_catalog.to_regclass({})::oid", wal::literal(&name.quoted()));
+    let rows = session.simple_query(&sql).await.map_err(failed)?;
+    let found = rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
+    match found == Some(range.relation.oid) {
+        true => Ok(()),
+        false => Err(Error::Changed { table: name.clone() }),
+    }
 }
 
 impl<'a> Copy<'a> {
-    /// Begins to copy. The session is free again when [`Copy::next_chunk`] has come to its end.
+    /// Begins to copy a range of `table`. The session is free again when [`Copy::next_chunk`] has come to its end.
     ///
     /// # Errors
-    /// No right to read the table, the connection fails.
-    pub async fn start(session: &'a mut Connection, table: &'a Table) -> Result<Self> {
-        let out = session
-            .copy_out(&statement(table))
-            .await
-            .map_err(|source| Error::Wal { doing: format!("copying {}", table.name), source })?;
+    /// No right to read the table, [`Error::Changed`], the connection fails.
+    pub async fn start(
+        session: &'a mut Connection,
+        table: &'a Table,
+        range: &Range,
+    ) -> Result<Self> {
+        let out =
+            session.copy_out(&statement(table, range)).await.map_err(|source| {
+                match source.db_error() {
+                    Some(db) if GONE.contains(&db.code.as_str()) => {
+                        Error::Changed { table: range.relation.name.clone() }
+                    }
+                    _ => Error::Wal { doing: format!("copying {}", table.name), source },
+                }
+            })?;
         Ok(Copy { table, out, row: 0, reader: LineReader::default() })
     }
 
@@ -96,11 +127,18 @@ mod tests {
             row_filter: Some("(id > 1)".into()),
             partitioned: false,
         };
+        let whole = Range::whole(&table);
         assert_eq!(
-            statement(&table),
-            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE (id > 1)) TO STDOUT"#
+            statement(&table, &whole),
+            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1))) TO STDOUT"#
+        );
+        let part = Range { from: 3, to: Some(5), ..whole };
+        assert_eq!(
+            statement(&table, &part),
+            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
         );
         table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
-        assert_eq!(statement(&table), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
+        let whole = Range::whole(&table);
+        assert_eq!(statement(&table, &whole), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
     }
 }

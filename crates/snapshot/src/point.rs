@@ -5,6 +5,10 @@ use wal::{ConnInfo, Connection, Mode, SlotOptions};
 
 use crate::error::{Error, Result};
 
+/// What the server says of a snapshot that is not there, by version: invalid_parameter_value, undefined_object; and
+/// object_not_in_prerequisite_state when it is just ending.
+const GONE: [&str; 3] = ["22023", "42704", "55000"];
+
 /// A point in the log and a snapshot that shows exactly what committed before it.
 ///
 /// It is made by a temporary slot, because only the creation of a slot gives a snapshot together with its position: a
@@ -39,19 +43,26 @@ impl Snapshot {
     /// A session that sees the database as of this point, and nothing less than all rows of a table.
     ///
     /// # Errors
-    /// The snapshot has ended, the connection fails.
+    /// [`Error::SnapshotGone`]; the connection fails.
     pub async fn session(&self, info: &ConnInfo) -> Result<Connection> {
         let doing = || "opening a session at the snapshot".to_owned();
         let failed = |source| Error::Wal { doing: doing(), source };
         let mut session = Connection::connect(info, Mode::Ordinary).await.map_err(failed)?;
-        let sql = format!(
-            "SET row_security = off; \
-             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET TRANSACTION SNAPSHOT {}",
-            wal::literal(&self.name)
-        );
-        session.simple_query(&sql).await.map_err(failed)?;
-        Ok(session)
+        // What waits for a lock, or finds no row to send, would not notice that we have gone. Some systems can't.
+        match session.simple_query("SET client_connection_check_interval = '2s'").await {
+            Err(error) if error.db_error().is_none() => return Err(failed(error)),
+            _ => {}
+        }
+        let sql = "SET row_security = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        session.simple_query(sql).await.map_err(failed)?;
+        let sql = format!("SET TRANSACTION SNAPSHOT {}", wal::literal(&self.name));
+        match session.simple_query(&sql).await {
+            Ok(_) => Ok(session),
+            Err(error) if error.db_error().is_some_and(|db| GONE.contains(&db.code.as_str())) => {
+                Err(Error::SnapshotGone)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Ends the snapshot and drops the temporary slot.

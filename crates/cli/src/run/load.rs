@@ -75,14 +75,19 @@ async fn attempt(
     // A table that is truncated or rewritten after the snapshot was made is empty for it.
     let before = files(context, source).await?;
     let snapshot = Snapshot::create(&source.info, &context.config.source.plugin).await?;
-    info!(at = %snapshot.at, tables = context.planned.len(), "copying the tables");
-    copy::all(context, source, &snapshot, &indices).await?;
-    if files(context, source).await? != before {
-        return Ok(None);
+    let at = snapshot.at;
+    info!(%at, tables = context.planned.len(), "copying the tables");
+    let copied = copy::all(context, source, snapshot, &indices).await;
+    // Whatever came of it: what was read may be no table any more.
+    match files(context, source).await {
+        Ok(files) if files != before => return Ok(None),
+        Err(failure) if copied.is_ok() => return Err(failure),
+        _ => {}
     }
+    let rows: u64 = copied?.rows.iter().sum();
+    info!(rows, "copied all tables");
     state.step = Step::Streaming;
-    state.applied_lsn = snapshot.at;
-    snapshot.end().await;
+    state.applied_lsn = at;
     store.save(state).await?;
     Ok(Some(indices))
 }
