@@ -25,6 +25,8 @@ scenarios!(
     bad_target,
     changes,
     complete,
+    copy,
+    copy_cut,
     differential,
     encodings,
     generator,
