@@ -6,7 +6,7 @@ use change::{Cell, Lsn, OldImage, Row, Table, TableName};
 use decode::pgoutput::{Protocol, Streaming};
 use decode::test_decoding;
 use document::{IndexSpec, Plan, Scratch};
-use snapshot::Snapshot;
+use snapshot::Keeper;
 use snapshot::catalog;
 use snapshot::copy::Copy;
 use tokio::runtime::Runtime;
@@ -142,13 +142,15 @@ fn copied(database: &Database) -> BTreeMap<TableName, (Table, Documents)> {
         let version = client.query_one("SELECT current_setting('server_version_num')::int", &[]);
         let version = version.await.unwrap().get::<_, i32>(0).unsigned_abs();
         let tables = catalog::published_tables(&client, "differential", version).await.unwrap();
-        let snapshot = Snapshot::create(&info, "differential_copy", "pgoutput").await.unwrap();
+        let keeper = Keeper::connect(&info).await.unwrap();
+        let snapshot = keeper.snapshot("differential_copy", "pgoutput").await.unwrap();
         let mut session = snapshot.session(&info).await.unwrap();
         let mut copied = BTreeMap::new();
         for table in tables {
             let table = with_key(table);
             let (plan, mut documents) = (plan(&table), Documents::new());
-            let mut copy = Copy::start(&mut session, &table).await.unwrap();
+            let whole = snapshot::Range::whole(&table);
+            let mut copy = Copy::start(&mut session, &table, &whole).await.unwrap();
             while let Some(chunk) = copy.next_chunk().await.unwrap() {
                 for message in chunk.messages() {
                     let (id, source) = document(&plan, &copy.read(message).unwrap());

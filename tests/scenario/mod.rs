@@ -26,6 +26,8 @@ scenarios!(
     bad_target,
     changes,
     complete,
+    copy,
+    copy_cut,
     differential,
     encodings,
     gate,

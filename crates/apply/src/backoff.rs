@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{Error, Kind};
+
 const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(800);
 
@@ -22,6 +24,25 @@ impl Backoff {
 
     pub(crate) fn attempts(&self) -> u32 {
         self.attempts
+    }
+}
+
+/// Tries again for as long as the target does not answer.
+pub(crate) async fn persist<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match attempt().await {
+            Err(error) if error.kind() == Kind::Transient => {
+                if backoff.attempts().is_multiple_of(12) {
+                    tracing::warn!(%error, "the target did not do it; trying again");
+                }
+                tokio::time::sleep(backoff.next()).await;
+            }
+            other => return other,
+        }
     }
 }
 

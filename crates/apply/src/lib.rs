@@ -15,6 +15,7 @@ mod bulk;
 mod error;
 mod indices;
 mod loader;
+mod replicas;
 mod standing;
 mod state;
 #[cfg(test)]
@@ -26,7 +27,8 @@ pub use applier::{Applier, ApplierConfig, Session};
 pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id, found_under};
-pub use loader::Loader;
+pub use loader::{Lane, Loader};
+pub use replicas::Replicas;
 pub use standing::{Claim, claims};
 pub use state::{ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store};
 pub use target::{

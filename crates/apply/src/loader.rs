@@ -1,71 +1,139 @@
-//! Rows of a copy into a fresh index.
+//! Rows of a copy into fresh indices.
 //!
-//! The rows of a snapshot have no order among themselves, so several requests may be in flight. Nothing is confirmed
-//! here: the copy counts as a whole, when [`Loader::finish`] has come back.
+//! The rows of a snapshot have no order among themselves, so whoever reads them has a [`Lane`] of its own, and the requests
+//! of all lanes are in flight beside each other, as many as [`Loader::new`] says. Nothing is confirmed here: the copy
+//! counts as a whole, when every lane has come back from [`Lane::finish`] and [`Loader::verify`] from its count.
+//!
+//! Two rows with one id show in two ways: the second meets a version that the first has left; or, where rows were sent
+//! again and a version proves nothing, there are fewer documents than rows in the end.
 
 use std::sync::Arc;
 
 use change::Lsn;
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::Error;
-use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
+use crate::backoff::persist;
+use crate::bulk::{Batch, Limits, Origin, Write, deliver};
 use crate::indices::{IndexGuard, Indices};
 use crate::target::Target;
 use crate::version::Version;
 
-const IN_FLIGHT: usize = 2;
-
-/// See the module.
+/// A copy at one consistent point. Cheap to clone.
+#[derive(Clone)]
 pub struct Loader {
     target: Arc<Target>,
     indices: Indices,
-    version: Version,
+    limits: Limits,
     at: Lsn,
+    /// One for each request that may be in flight.
+    flights: Arc<Semaphore>,
+}
+
+/// The rows of one reader on their way. Dropped, it gives up what is in flight.
+pub struct Lane {
+    loader: Loader,
+    /// Where rows go.
+    index: u32,
+    index_name: String,
+    origin: Origin,
     batch: Batch,
-    flights: FuturesUnordered<BoxFuture<'static, Result<Delivered, Error>>>,
+    flights: JoinSet<Result<(), Error>>,
 }
 
 impl Loader {
-    /// For a copy at the consistent point `at`.
-    pub fn new(target: Arc<Target>, indices: Indices, limits: Limits, at: Lsn) -> Self {
-        Loader {
-            target,
-            indices,
-            version: Version::copied(at),
-            at,
-            batch: Batch::new(limits),
-            flights: FuturesUnordered::new(),
+    /// For a copy at the consistent point `at`, with up to `in_flight` requests at once.
+    pub fn new(
+        target: Arc<Target>,
+        indices: Indices,
+        limits: Limits,
+        at: Lsn,
+        in_flight: usize,
+    ) -> Self {
+        let flights = Arc::new(Semaphore::new(in_flight.max(1)));
+        Loader { target, indices, limits, at, flights }
+    }
+
+    /// A lane for one more reader.
+    pub fn lane(&self) -> Lane {
+        Lane {
+            loader: self.clone(),
+            index: 0,
+            index_name: String::new(),
+            origin: Origin::Copy,
+            batch: Batch::new(self.limits),
+            flights: JoinSet::new(),
         }
     }
 
-    /// Writes a row into the managed index `index`.
+    /// Checks, when all lanes have finished, that the managed indices are still the same and hold exactly as many
+    /// documents as `rows` says, in their order. Waits for a target that does not answer.
+    ///
+    /// # Errors
+    /// Another number of documents, an index that is gone.
+    pub async fn verify(&self, rows: &[u64]) -> Result<(), Error> {
+        let states = self.indices.states();
+        let names: Vec<&str> = states.iter().map(|state| state.index.as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        persist(|| self.indices.check(&self.target)).await?;
+        persist(|| async {
+            match self.target.refresh(&names).await? {
+                true => Ok(()),
+                false => Err(shard_missing()),
+            }
+        })
+        .await?;
+        for (state, &rows) in states.iter().zip(rows) {
+            let count =
+                || async { self.target.count(&state.index).await?.ok_or_else(shard_missing) };
+            let documents = persist(count).await?;
+            if documents != rows {
+                return Err(miscounted(&state.table, &state.index, rows, documents));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lane {
+    /// The rows that follow go into the managed index `index`. With `again` they may have been sent before, by a lane
+    /// that has no request in flight any more.
+    pub fn turn_to(&mut self, index: usize, again: bool) {
+        self.origin = if again { Origin::CopyAgain } else { Origin::Copy };
+        let found = self.loader.indices.with(|list| {
+            list.get(index).map(|managed| (managed.number, managed.state.index.clone()))
+        });
+        if let Some((number, name)) = found {
+            (self.index, self.index_name) = (number, name);
+        }
+    }
+
+    /// Writes a row.
     ///
     /// # Errors
     /// Those of `source`.
     pub fn row<E>(
         &mut self,
-        index: usize,
         id: &[u8],
         source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (batch, version) = (&mut self.batch, self.version);
-        self.indices.with(|list| match list.get(index) {
-            None => Ok(()),
-            Some(managed) => {
-                let (index, index_name) = (managed.number, managed.state.index.as_str());
-                let write = Write { index, index_name, id, version, origin: Origin::Copy };
-                batch.index(&write, source)
-            }
-        })?;
+        let write = Write {
+            index: self.index,
+            index_name: &self.index_name,
+            id,
+            version: Version::copied(self.loader.at),
+            origin: self.origin,
+        };
+        self.batch.index(&write, source)?;
         // Each row stands for itself: two with one id must meet in the target, not replace each other here.
-        self.batch.commit(self.at);
+        self.batch.commit(self.loader.at);
         Ok(())
     }
 
-    /// A request is full: call [`Loader::make_room`] before the next row.
+    /// A request is full: call [`Lane::make_room`] before the next row.
     pub fn is_full(&self) -> bool {
         self.batch.is_full()
     }
@@ -75,26 +143,71 @@ impl Loader {
     /// # Errors
     /// A row that the target refuses, two rows with one id, an index that is gone.
     pub async fn make_room(&mut self) -> Result<(), Error> {
-        while self.flights.len() >= IN_FLIGHT {
-            self.flights.next().await.transpose()?;
+        while let Some(ended) = self.flights.try_join_next() {
+            landed(ended)?;
         }
-        if let Some(sealed) = self.batch.seal(true) {
-            let target = self.target.clone();
-            let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
-            self.flights.push(Box::pin(async move { deliver(&target, &guard, &sealed).await }));
+        if self.batch.is_empty() {
+            return Ok(());
         }
+        let permit = self.permit().await?;
+        let Some(sealed) = self.batch.seal(true) else { return Ok(()) };
+        let Loader { target, indices, .. } = &self.loader;
+        let (target, indices) = (target.clone(), indices.clone());
+        self.flights.spawn(async move {
+            let guard = IndexGuard { target: target.clone(), indices };
+            let delivered = deliver(&target, &guard, &sealed).await;
+            drop(permit);
+            delivered.map(drop)
+        });
         Ok(())
     }
 
     /// Sends the rest and waits until every row is in the index.
     ///
     /// # Errors
-    /// As [`Loader::make_room`].
-    pub async fn finish(mut self) -> Result<(), Error> {
+    /// As [`Lane::make_room`].
+    pub async fn finish(&mut self) -> Result<(), Error> {
         self.make_room().await?;
-        while let Some(flight) = self.flights.next().await {
-            flight?;
+        while let Some(ended) = self.flights.join_next().await {
+            landed(ended)?;
         }
         Ok(())
+    }
+
+    /// Waits until one more request may be in flight. One that has failed says so meanwhile.
+    async fn permit(&mut self) -> Result<OwnedSemaphorePermit, Error> {
+        let mut permit = std::pin::pin!(self.loader.flights.clone().acquire_owned());
+        loop {
+            tokio::select! {
+                permit = &mut permit => return permit.map_err(|_| given_up()),
+                Some(ended) = self.flights.join_next() => landed(ended)?,
+            }
+        }
+    }
+}
+
+fn landed(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+    ended.unwrap_or_else(|_| Err(given_up()))
+}
+
+fn given_up() -> Error {
+    Error::transient("a request of the copy was given up", "start again")
+}
+
+fn shard_missing() -> Error {
+    Error::transient("a shard does not answer", "look into the search server's log")
+}
+
+fn miscounted(table: &str, index: &str, rows: u64, documents: u64) -> Error {
+    let copied = format!("{table}: {rows} rows were copied, and {index} has {documents} documents");
+    match documents < rows {
+        true => Error::stop(
+            format!("{copied}: two rows have the same id"),
+            "choose `id` columns that are unique, or repair the unique index that let them in (REINDEX)",
+        ),
+        false => Error::stop(
+            format!("{copied}: somebody else writes to this index"),
+            "find the other writer, then start again",
+        ),
     }
 }

@@ -33,6 +33,8 @@ enum Cure {
     Resync(Option<usize>),
     /// Reading the state again.
     Reload,
+    /// Another copy, as of now.
+    CopyAgain,
 }
 
 impl Failure {
@@ -107,6 +109,11 @@ impl Failure {
         self.cure == Some(Cure::Reload)
     }
 
+    /// A table was changed under a copy: another one may be luckier.
+    pub fn is_cured_by_copying_again(&self) -> bool {
+        self.cure == Some(Cure::CopyAgain)
+    }
+
     /// See [`Consequence`].
     pub fn exit_code(&self) -> ExitCode {
         match self.consequence {
@@ -167,7 +174,8 @@ impl From<snapshot::Error> for Failure {
             _ => None,
         };
         let (consequence, remedy) = of_source(error.kind(), db);
-        Failure::new(consequence, error.to_string(), remedy)
+        let cure = matches!(error, snapshot::Error::Changed { .. }).then_some(Cure::CopyAgain);
+        Failure { cure, ..Failure::new(consequence, error.to_string(), remedy) }
     }
 }
 

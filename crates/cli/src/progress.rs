@@ -51,6 +51,13 @@ impl Copying {
         }
     }
 
+    /// By what has been read of it, the table at `at` has about so many rows.
+    pub(crate) fn estimate(&self, at: usize, rows: u64) {
+        if let Some(table) = self.tables.get(at) {
+            table.estimate.store(rows.max(table.rows.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
+    }
+
     /// All rows of the table at `at` are on their way.
     pub(crate) fn done(&self, at: usize) {
         let Some(table) = self.tables.get(at) else { return };

@@ -1,10 +1,14 @@
-//! The rows of one table.
+//! The rows of one range of a table.
 
 use change::{Row, Table};
 use wal::{Connection, CopyChunk, CopyOut};
 
 use crate::error::{Error, Result};
+use crate::range::Range;
 use crate::text::LineReader;
+
+/// undefined_table, undefined_column.
+const GONE: [&str; 2] = ["42P01", "42703"];
 
 /// Rows of a table on their way.
 pub struct Copy<'a> {
@@ -14,29 +18,69 @@ pub struct Copy<'a> {
     reader: LineReader,
 }
 
-/// The statement that copies the published rows and columns of `table`, in the order of its columns.
-pub fn statement(table: &Table) -> String {
+/// The statement that copies the published rows and columns of `table` in `range`, in the order of its columns.
+fn statement(table: &Table, range: &Range) -> String {
     let columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
-    let filter = match &table.row_filter {
-        Some(filter) => format!(" WHERE {filter}"),
-        None => String::new(),
+    let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
+    let conditions: Vec<String> = filter.into_iter().chain(range.condition()).collect();
+    let conditions = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
     };
-    // The rows of tables that inherit from this one are published as theirs.
-    let only = if table.partitioned { "" } else { "ONLY " };
-    let (columns, name) = (columns.join(", "), table.name.quoted());
-    format!("COPY (SELECT {columns} FROM {only}{name}{filter}) TO STDOUT")
+    let only = if range.relation.only { "ONLY " } else { "" };
+    let (columns, name) = (columns.join(", "), range.relation.name.quoted());
+    format!("COPY (SELECT {columns} FROM {only}{name}{conditions}) TO STDOUT")
+}
+
+/// Whether what was copied is the range as it was at the snapshot. A query knows tables by their names; and one that was
+/// truncated or rewritten since the snapshot was made shows it no rows, or none of them. `session` keeps both from
+/// happening only since it began to read, so it is asked afterwards: it sees the catalog as of the snapshot, and the
+/// functions of the server see it as it is now.
+///
+/// # Errors
+/// [`Error::Changed`] if it is not; the connection fails.
+pub async fn check(session: &mut Connection, range: &Range) -> Result<()> {
+    let (oid, name) = (range.relation.oid, &range.relation.name);
+    let failed = |source| Error::Wal { doing: format!("looking at {name}"), source };
+    let sql = format!(
+        "SELECT pg_catalog.to_regclass({name})::oid IS NOT DISTINCT FROM '{oid}'::oid AND (
+             WITH RECURSIVE tree(oid) AS (
+                 SELECT '{oid}'::oid
+                 UNION
+                 SELECT i.inhrelid FROM tree
+                   JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p'
+                   JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid)
+             SELECT COALESCE(pg_catalog.bool_and(c.relkind <> 'r' OR
+                      c.relfilenode IS NOT DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)), false)
+               FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid)",
+        name = wal::literal(&name.quoted())
+    );
+    let rows = session.simple_query(&sql).await.map_err(failed)?;
+    match rows.first().and_then(|row| row.first()?.as_deref()) {
+        Some("t") => Ok(()),
+        _ => Err(Error::Changed { table: name.clone() }),
+    }
 }
 
 impl<'a> Copy<'a> {
-    /// Begins to copy. The session is free again when [`Copy::next_chunk`] has come to its end.
+    /// Begins to copy a range of `table`. The session is free again when [`Copy::next_chunk`] has come to its end.
     ///
     /// # Errors
-    /// No right to read the table, the connection fails.
-    pub async fn start(session: &'a mut Connection, table: &'a Table) -> Result<Self> {
-        let out = session
-            .copy_out(&statement(table))
-            .await
-            .map_err(|source| Error::Wal { doing: format!("copying {}", table.name), source })?;
+    /// No right to read the table, [`Error::Changed`], the connection fails.
+    pub async fn start(
+        session: &'a mut Connection,
+        table: &'a Table,
+        range: &Range,
+    ) -> Result<Self> {
+        let out =
+            session.copy_out(&statement(table, range)).await.map_err(|source| {
+                match source.db_error() {
+                    Some(db) if GONE.contains(&db.code.as_str()) => {
+                        Error::Changed { table: range.relation.name.clone() }
+                    }
+                    _ => Error::Wal { doing: format!("copying {}", table.name), source },
+                }
+            })?;
         Ok(Copy { table, out, row: 0, reader: LineReader::default() })
     }
 
@@ -96,11 +140,18 @@ mod tests {
             row_filter: Some("(id > 1)".into()),
             partitioned: false,
         };
+        let whole = Range::whole(&table);
         assert_eq!(
-            statement(&table),
-            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE (id > 1)) TO STDOUT"#
+            statement(&table, &whole),
+            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1))) TO STDOUT"#
+        );
+        let part = Range { from: 3, to: Some(5), ..whole };
+        assert_eq!(
+            statement(&table, &part),
+            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
         );
         table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
-        assert_eq!(statement(&table), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
+        let whole = Range::whole(&table);
+        assert_eq!(statement(&table, &whole), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
     }
 }

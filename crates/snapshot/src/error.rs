@@ -35,12 +35,28 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// Sessions can't see the snapshot any more.
+    #[error(
+        "the snapshot of the copy is gone: the connection that held it has ended (restart of Postgres, slot invalidated)"
+    )]
+    SnapshotGone,
+    /// What the catalog said of a table does not hold any more.
+    #[error("copying {table}: it was truncated, rewritten, renamed or dropped meanwhile")]
+    Changed {
+        /// The name that it had.
+        table: TableName,
+    },
     /// The server exported no snapshot with the slot.
     #[error("the server exported no snapshot with the temporary slot")]
     NoSnapshot,
 }
 
 impl Error {
+    /// The same snapshot will do, over another connection.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(self, Error::Wal { source, .. } if source.kind() == wal::Kind::Transient)
+    }
+
     /// What the caller has to do about it.
     pub fn kind(&self) -> wal::Kind {
         match self {
@@ -49,6 +65,8 @@ impl Error {
                 Some(db) => wal::Kind::of_sqlstate(db.code().code()),
                 None => wal::Kind::Transient,
             },
+            // Another copy, with another snapshot and the catalog as it is then, may well succeed.
+            Error::SnapshotGone | Error::Changed { .. } => wal::Kind::Transient,
             Error::Line { .. } | Error::NoSnapshot => wal::Kind::Definite,
         }
     }

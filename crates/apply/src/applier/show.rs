@@ -14,11 +14,11 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Applier;
-use crate::backoff::Backoff;
+use crate::Error;
+use crate::backoff::persist;
 use crate::indices::{self, Managed, Owner};
 use crate::state::{State, Store, unix_seconds};
 use crate::target::Target;
-use crate::{Error, Kind};
 
 /// Written but not shown yet.
 pub(super) fn is_pending(managed: &Managed) -> bool {
@@ -219,23 +219,4 @@ async fn swap(target: &Arc<Target>, hidden: &[Managed]) -> Result<(), Error> {
         Ok(target.update_aliases(actions).await?)
     })
     .await
-}
-
-/// Tries again for as long as it takes.
-async fn persist<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    let mut backoff = Backoff::default();
-    loop {
-        match attempt().await {
-            Err(error) if error.kind() == Kind::Transient => {
-                if backoff.attempts() % 12 == 0 {
-                    tracing::warn!(%error, "the target did not do it; trying again");
-                }
-                tokio::time::sleep(backoff.next()).await;
-            }
-            other => return other,
-        }
-    }
 }

@@ -49,6 +49,8 @@ pub struct Write<'a> {
 pub enum Origin {
     /// A row of a copy into a fresh index: nothing can be there before.
     Copy,
+    /// A row of a copy that this copy may have sent before.
+    CopyAgain,
     /// A change that an earlier session may have sent.
     Replay,
     /// A change that nobody has sent before.

@@ -61,7 +61,9 @@ pub(crate) fn judge(sent: Sent, item: &Item<'_>) -> Outcome {
 fn conflict(sent: Sent, current: Version) -> Outcome {
     match sent.origin {
         Origin::Copy if sent.retried && current == sent.version => Outcome::Done,
-        Origin::Copy => Outcome::DuplicateId,
+        // Two rows with one id are not told apart from one row twice: whoever sends rows again counts documents.
+        Origin::CopyAgain if current == sent.version => Outcome::Done,
+        Origin::Copy | Origin::CopyAgain => Outcome::DuplicateId,
         Origin::Replay => Outcome::Superseded,
         // Only this very operation can have made exactly this version: an attempt whose answer was lost, on the way to us
         // or between two nodes.
@@ -156,6 +158,9 @@ mod tests {
     fn a_copied_row_meets_nothing_but_its_own_earlier_attempt() {
         let version = Version::copied(Lsn::new(800));
         let copy = |retried| Sent { version, origin: Origin::Copy, retried };
+        let again = Sent { version, origin: Origin::CopyAgain, retried: false };
+        assert_eq!(judge(again, &conflict_with(version)), Outcome::Done);
+        assert_eq!(judge(again, &conflict_with(at(808))), Outcome::DuplicateId);
         assert_eq!(judge(copy(false), &conflict_with(version)), Outcome::DuplicateId);
         assert_eq!(judge(copy(true), &conflict_with(version)), Outcome::Done);
         assert_eq!(judge(copy(true), &conflict_with(at(808))), Outcome::DuplicateId);

@@ -47,6 +47,13 @@ pub(super) struct Refreshed {
 }
 
 #[derive(Deserialize)]
+pub(super) struct Counted {
+    pub(super) count: u64,
+    #[serde(rename = "_shards")]
+    pub(super) shards: Shards,
+}
+
+#[derive(Deserialize)]
 pub(super) struct Shards {
     pub(super) successful: u32,
     pub(super) failed: u32,

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers::{
-    ComposableTemplates, Doc, ErrorBody, IndexStats, Refreshed, Stats, Template, Uuid, Written,
+    ComposableTemplates, Counted, Doc, ErrorBody, IndexStats, Refreshed, Stats, Template, Uuid,
+    Written,
 };
 use super::client::{Answer, Client, SendError};
 use super::config::TargetConfig;
@@ -234,6 +235,14 @@ impl Target {
         let answer = self.call(Method::POST, &path, None, &[200]).await?;
         let refreshed: Refreshed = read("the refresh", &answer)?;
         Ok(refreshed.shards.failed == 0 && refreshed.shards.successful > 0)
+    }
+
+    /// How many documents searches find in an index. None when a shard did not answer.
+    pub(crate) async fn count(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let path = format!("{}/_count", segment(name));
+        let answer = self.call(Method::GET, &path, None, &[200]).await?;
+        let counted: Counted = read("the count", &answer)?;
+        Ok((counted.shards.failed == 0).then_some(counted.count))
     }
 
     /// A document by realtime GET.

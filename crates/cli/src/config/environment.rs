@@ -63,10 +63,13 @@ pub(super) fn overlay(
         pipeline.batch_bytes =
             units::parse_size(&value).map_err(|why| bad("WAL2ES_PIPELINE_BATCH_BYTES", why))?;
     }
-    if let Some(value) = env("WAL2ES_PIPELINE_BATCH_ROWS") {
-        pipeline.batch_rows = value
-            .parse()
-            .map_err(|_| bad("WAL2ES_PIPELINE_BATCH_ROWS", format!("{value:?} is no number")))?;
+    for (name, field) in [
+        ("WAL2ES_PIPELINE_BATCH_ROWS", &mut pipeline.batch_rows),
+        ("WAL2ES_PIPELINE_COPY_WORKERS", &mut pipeline.copy_workers),
+    ] {
+        if let Some(value) = env(name) {
+            *field = value.parse().map_err(|_| bad(name, format!("{value:?} is no number")))?;
+        }
     }
     if let Some(value) = env("WAL2ES_PIPELINE_REFRESH") {
         pipeline.refresh =

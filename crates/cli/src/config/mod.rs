@@ -148,6 +148,8 @@ pub struct Pipeline {
     pub batch_bytes: usize,
     /// A request is full with this many operations.
     pub batch_rows: usize,
+    /// How many sessions copy tables at once, in the first load: 1 to 32. Each holds two requests in memory.
+    pub copy_workers: usize,
     /// The longest time between two refreshes under load.
     #[serde(deserialize_with = "units::duration")]
     pub refresh: Duration,
@@ -161,6 +163,7 @@ impl Default for Pipeline {
         Pipeline {
             batch_bytes: 5 << 20,
             batch_rows: 10_000,
+            copy_workers: 2,
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
         }
@@ -260,6 +263,12 @@ impl Config {
             return Err(Failure::config(
                 "pipeline.batch_rows and pipeline.batch_bytes must be at least 1",
                 "leave them out for the defaults, 10000 and 5MiB",
+            ));
+        }
+        if !(1..=32).contains(&self.pipeline.copy_workers) {
+            return Err(Failure::config(
+                "pipeline.copy_workers must be between 1 and 32",
+                "leave it out for the default, 2",
             ));
         }
         Ok(())

@@ -72,6 +72,14 @@ fn the_plugin_and_what_it_can_do() {
 }
 
 #[test]
+fn a_copy_has_at_least_one_worker() {
+    for (workers, is_good) in [(0, false), (1, true), (32, true), (33, false)] {
+        let text = format!("target: {{url: x}}\npipeline: {{copy_workers: {workers}}}\n");
+        assert_eq!(Config::parse(&text).unwrap().check().is_ok(), is_good, "{workers}");
+    }
+}
+
+#[test]
 fn secrets_do_not_print_themselves() {
     let config = Config::parse("target: {url: x, username: u, password: hunter2}\n").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -85,10 +93,12 @@ fn the_environment_overrides_the_file() {
         "WAL2ES_SOURCE_SLOT" => Some("b".to_owned()),
         "WAL2ES_TARGET_URL" => Some("http://y,http://z".to_owned()),
         "WAL2ES_PIPELINE_REFRESH" => Some("2s".to_owned()),
+        "WAL2ES_PIPELINE_COPY_WORKERS" => Some("5".to_owned()),
         _ => None,
     };
     environment::overlay(&mut config, env).unwrap();
     assert_eq!(config.source.slot.as_str(), "b");
     assert_eq!(&*config.target.url, ["http://y", "http://z"]);
     assert_eq!(config.pipeline.refresh, Duration::from_secs(2));
+    assert_eq!(config.pipeline.copy_workers, 5);
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply::{Applier, Session, State, Step, Store, Target};
-use snapshot::Snapshot;
+use snapshot::{Keeper, Snapshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wal::System;
@@ -119,14 +119,13 @@ async fn attempt(
     if context.planned.is_empty() {
         return Ok(Attempt::Built(Built { aliases: Vec::new() }));
     }
-    let before = load::files(&context, &source).await?;
-    let snapshot = point::make(&context, &source).await?;
+    let keeper = point::lock(&context, &source).await?;
     context.config.source.slot = point::slot_of(&context.owner).as_str().into();
     context.follows_publication = false;
     let mut store = prepare::store(&context, &source);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(Attempt::Stopped),
-        ended = fill(&context, &mut source, &mut main, &mut store, &state, snapshot, before) => ended,
+        ended = fill(&context, &mut source, &mut main, &mut store, &state, keeper) => ended,
     };
     // Built or not: what is not part of the connector's state by now never will be.
     let cleaned = async {
@@ -148,8 +147,7 @@ async fn fill(
     main: &mut Store,
     store: &mut Store,
     state: &State,
-    snapshot: Snapshot,
-    before: Vec<(u32, Option<u32>)>,
+    keeper: Keeper,
 ) -> Result<Attempt, Failure> {
     remove_leftovers(&context.target, store, Some(state)).await?;
     let mut own = load::first_state(context, source);
@@ -161,11 +159,15 @@ async fn fill(
     };
     own.indexes = context.planned.iter().map(entry).collect();
     let indices = load::make_indices(context, store, &mut own).await?;
+    let snapshot = point::make(context, keeper).await?;
     info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
-    copy::all(context, source, &snapshot, &indices).await?;
-    if load::files(context, source).await? != before {
-        return Ok(Attempt::Changed("it was truncated or rewritten".to_owned()));
-    }
+    let (copied, snapshot) = match copy::all(context, source, snapshot, &indices).await {
+        Err(failure) if failure.is_cured_by_copying_again() => {
+            return Ok(Attempt::Changed(failure.cause().to_owned()));
+        }
+        copied => copied?,
+    };
+    info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     own.step = Step::Streaming;
     own.applied_lsn = snapshot.at;
     store.save(&own).await?;

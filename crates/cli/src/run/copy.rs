@@ -1,78 +1,125 @@
 //! The rows of all tables at a consistent point, into fresh indices.
+//!
+//! ```text
+//! ranges of all tables ──► worker: a session at the snapshot ──► lane ──┬─► requests in flight
+//!                      └─► worker: another session           ──► lane ──┘
+//! ```
+//!
+//! All sessions look through one snapshot, so it does not matter who reads which range, and when. A worker whose session
+//! breaks opens another one and reads its range again from the beginning: nothing else is lost, because what was read is
+//! with its lane. A target that goes away is waited for. Whatever else fails, or the end of the snapshot, ends the copy,
+//! and the whole of it begins anew; dropping the future does the same, and the server ends sessions whose socket is
+//! closed.
+
+mod work;
+mod worker;
 
 use std::sync::Arc;
 
-use apply::{Indices, Loader};
-use document::Scratch;
+use apply::{Indices, Loader, Replicas};
 use snapshot::Snapshot;
-use snapshot::copy::Copy;
+use tokio::task::JoinSet;
+use tracing::warn;
 use wal::Connection;
 
+use self::work::{Followed, Work};
+use self::worker::Worker;
 use super::Context;
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::progress::Copying;
 use crate::source::Source;
 
-/// Copies every planned table into its index. It counts as a whole, when it has come back.
+/// What has been copied.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// Rows of each planned table, which are the documents of its index.
+    pub(super) rows: Vec<u64>,
+}
+
+/// Copies every planned table into its index, and gives the snapshot back. It counts as a whole, when it has come back:
+/// every row is in the index, and nothing else.
 pub(super) async fn all(
     context: &Context,
     source: &Source,
-    snapshot: &Snapshot,
+    snapshot: Snapshot,
     indices: &Indices,
-) -> Result<(), Failure> {
+) -> Result<(Copied, Snapshot), Failure> {
+    let replicas = Replicas::take_away(&context.target, indices).await?;
+    let snapshot = Arc::new(snapshot);
+    let loader = Loader::new(
+        context.target.clone(),
+        indices.clone(),
+        context.config.limits(),
+        snapshot.at,
+        context.config.pipeline.copy_workers.max(LEAST_IN_FLIGHT),
+    );
+    let rows = read(context, source, &snapshot, &loader).await?;
+    let ended = || Failure::retry("a worker of the copy did not end", "start again");
+    let snapshot = Arc::into_inner(snapshot).ok_or_else(ended)?;
+    loader.verify(&rows).await?;
+    replicas.give_back(&context.target).await?;
+    Ok((Copied { rows }, snapshot))
+}
+
+/// So many requests keep a search server busy: it works on one while the next is on its way.
+const LEAST_IN_FLIGHT: usize = 2;
+
+/// Has workers read all ranges, and gives the number of rows of each table.
+async fn read(
+    context: &Context,
+    source: &Source,
+    snapshot: &Arc<Snapshot>,
+    loader: &Loader,
+) -> Result<Vec<u64>, Failure> {
     let mut session = snapshot.session(&source.info).await?;
-    let mut loader =
-        Loader::new(context.target.clone(), indices.clone(), context.config.limits(), snapshot.at);
-    let mut tables = Vec::new();
+    let (mut tables, mut estimates) = (Vec::new(), Vec::new());
     for one in &context.planned {
-        tables.push((one.table.name.to_string(), estimate(source, one).await?));
+        let ranges = snapshot::cut(&mut session, &one.table).await?;
+        tables.push((Followed { table: one.table.clone(), plan: one.plan.clone() }, ranges));
+        estimates.push((one.table.name.to_string(), estimate(source, one).await?));
     }
-    let progress = Arc::new(Copying::new(tables));
-    for (at, one) in context.planned.iter().enumerate() {
-        copy_table(at, one, &mut session, &mut loader, &progress).await?;
+    let work = Arc::new(Work::new(tables, Copying::new(estimates)));
+    let mut workers = JoinSet::new();
+    let wanted = context.config.pipeline.copy_workers;
+    for session in sessions(snapshot, source, session, wanted).await? {
+        let (work, lane) = (work.clone(), loader.lane());
+        let worker = Worker::new(work, lane, session, snapshot.clone(), source.info.clone());
+        workers.spawn(worker.run());
     }
-    loader.finish().await?;
-    session.terminate().await;
+    let ended = join(&mut workers).await;
+    // When one has failed, the others have still to let go of the snapshot.
+    workers.shutdown().await;
+    ended.map(|()| work.rows())
+}
+
+async fn join(workers: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
+    while let Some(ended) = workers.join_next().await {
+        ended
+            .unwrap_or_else(|_| Err(Failure::retry("a worker of the copy ended", "start again")))?;
+    }
     Ok(())
 }
 
-async fn copy_table(
-    at: usize,
-    one: &Planned,
-    session: &mut Connection,
-    loader: &mut Loader,
-    progress: &Copying,
-) -> Result<(), Failure> {
-    let mut copy = Copy::start(session, &one.table).await?;
-    let (mut id, mut scratch) = (Vec::new(), Scratch::default());
-    while let Some(chunk) = copy.next_chunk().await? {
-        let mut rows = 0;
-        for message in chunk.messages() {
-            if loader.is_full() {
-                loader.make_room().await?;
+/// `first` and more, as many as are wanted and the server has room for.
+async fn sessions(
+    snapshot: &Snapshot,
+    source: &Source,
+    first: Connection,
+    wanted: usize,
+) -> Result<Vec<Connection>, Failure> {
+    let mut sessions = vec![first];
+    while sessions.len() < wanted {
+        match snapshot.session(&source.info).await {
+            Ok(session) => sessions.push(session),
+            Err(error) if error.is_of_connection() => {
+                warn!(%error, wanted, copying_with = sessions.len(), "no further session for the copy");
+                break;
             }
-            let row = copy.read(message)?;
-            id.clear();
-            one.plan
-                .write_id(&row, &mut id)
-                .and_then(|()| {
-                    loader.row(at, &id, |out| {
-                        one.plan.write_source(&row, change::OldImage::Absent, &mut scratch, out)
-                    })
-                })
-                .map_err(|error| {
-                    Failure::stop(
-                        format!("{}: a row can't be made a document: {error}", one.table.name),
-                        "correct the row, or leave the column out with `exclude`",
-                    )
-                })?;
-            rows += 1;
+            Err(error) => return Err(error.into()),
         }
-        progress.add(at, rows);
     }
-    progress.done(at);
-    Ok(())
+    Ok(sessions)
 }
 
 /// Rows by the statistics of the server.

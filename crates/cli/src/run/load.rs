@@ -108,18 +108,19 @@ async fn attempt(
     store: &mut Store,
     state: &mut State,
 ) -> Result<Option<Indices>, Failure> {
-    // A table that is truncated or rewritten after the snapshot was made is empty for it.
-    let before = files(context, source).await?;
-    let snapshot = point::make(context, source).await?;
+    let keeper = point::lock(context, source).await?;
     let indices = make_indices(context, store, state).await?;
-    info!(at = %snapshot.at, tables = context.planned.len(), "copying the tables");
-    copy::all(context, source, &snapshot, &indices).await?;
-    if files(context, source).await? != before {
-        return Ok(None);
-    }
-    state.step = Step::Streaming;
-    state.applied_lsn = snapshot.at;
+    let snapshot = point::make(context, keeper).await?;
+    let at = snapshot.at;
+    info!(%at, generation = state.generation, tables = context.planned.len(), "copying the tables");
+    let (copied, snapshot) = match copy::all(context, source, snapshot, &indices).await {
+        Err(failure) if failure.is_cured_by_copying_again() => return Ok(None),
+        copied => copied?,
+    };
     snapshot.end().await;
+    info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
+    state.step = Step::Streaming;
+    state.applied_lsn = at;
     store.save(state).await?;
     Ok(Some(indices))
 }
@@ -182,19 +183,4 @@ pub(super) async fn drop_indices(context: &Context, state: &State) -> Result<(),
         context.target.delete_index(&index.index).await?;
     }
     Ok(())
-}
-
-/// The files that hold the tables and their partitions: another one after a rewrite or TRUNCATE.
-pub(super) async fn files(
-    context: &Context,
-    source: &Source,
-) -> Result<Vec<(u32, Option<u32>)>, Failure> {
-    const QUERY: &str = "SELECT DISTINCT c.oid, pg_catalog.pg_relation_filenode(c.oid) \
-           FROM unnest($1::oid[]) AS t(oid) \
-          CROSS JOIN LATERAL (SELECT t.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(t.oid::regclass)) \
-                AS c(oid) \
-          ORDER BY 1";
-    let oids: Vec<u32> = context.planned.iter().map(|one| one.table.oid).collect();
-    let rows = source.client.query(QUERY, &[&oids]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -1,12 +1,14 @@
-//! The consistent point of a copy, which is also its lock.
+//! The consistent point of a copy, and its lock.
 //!
-//! The temporary slot that makes it has a name of the connector's own, so there is one copy at a time for each connector,
-//! whether it is its first or one beside its stream; and it goes with its connection, so nothing holds the log when the copy
-//! is killed.
+//! Both are of one connection: an advisory lock, so there is one copy at a time for each connector, whether it is its first
+//! or one beside its stream; and the temporary slot that makes the point. Both go with the connection, so nothing holds the
+//! log, nor the lock, when the copy is killed.
 
 use std::time::{Duration, Instant};
 
-use snapshot::Snapshot;
+use sha2::{Digest as _, Sha256};
+use snapshot::{Keeper, Snapshot};
+use tracing::info;
 
 use super::SLOT_PATIENCE;
 use super::prepare::Context;
@@ -15,6 +17,8 @@ use crate::source::Source;
 
 /// Room for what is put behind the name of the connector's slot, which has at most 63 bytes.
 const LONGEST: usize = 58;
+/// After this long it is worth a word that the server waits for transactions.
+const SAY_AFTER: Duration = Duration::from_secs(3);
 
 /// The name of the temporary slot of the connector of the slot `owner`.
 pub(super) fn slot_of(owner: &str) -> String {
@@ -22,30 +26,41 @@ pub(super) fn slot_of(owner: &str) -> String {
     format!("{}_next", owner.get(..LONGEST).unwrap_or(owner))
 }
 
-/// Makes a consistent point. That of a copy that was just cut off may be there for a moment.
-pub(super) async fn make(context: &Context, source: &Source) -> Result<Snapshot, Failure> {
-    let slot = slot_of(&context.owner);
+/// The key of the lock, of the database that the slot is of.
+fn key_of(owner: &str) -> i64 {
+    let digest = Sha256::digest(format!("wal2es copy {owner}"));
+    digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
+}
+
+/// Keeps all other copies of this connector away. One that was just cut off may be there for a moment.
+pub(super) async fn lock(context: &Context, source: &Source) -> Result<Keeper, Failure> {
     let began = Instant::now();
-    loop {
-        let made = Snapshot::create(&source.info, &slot, &context.config.source.plugin).await;
-        let error = match made {
-            Ok(snapshot) => return Ok(snapshot),
-            Err(error) => error,
-        };
-        // duplicate_object
-        let taken = matches!(&error, snapshot::Error::Wal { source, .. }
-            if source.db_error().is_some_and(|db| db.code == "42710"));
-        if !taken {
-            return Err(error.into());
-        }
+    let mut keeper = Keeper::connect(&source.info).await?;
+    while !keeper.lock(key_of(&context.owner)).await? {
         if began.elapsed() > SLOT_PATIENCE {
             return Err(Failure::retry(
-                format!("another copy is under way for this connector (the slot {slot} is there)"),
-                "wait until that is done, or stop it; its slot goes with its connection",
+                format!("another copy is under way for the connector {}", context.owner),
+                "wait until that is done, or stop it; its lock goes with its connection (pg_locks, locktype advisory)",
             ));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(keeper)
+}
+
+/// Makes the point. The server waits for every transaction that is running now, which may be long.
+pub(super) async fn make(context: &Context, keeper: Keeper) -> Result<Snapshot, Failure> {
+    let slot = slot_of(&context.owner);
+    let mut made = std::pin::pin!(keeper.snapshot(&slot, &context.config.source.plugin));
+    let made = tokio::select! {
+        made = &mut made => made,
+        () = tokio::time::sleep(SAY_AFTER) => {
+            info!("waiting for the transactions that are open now: the copy begins when they have ended (pg_stat_activity, \
+                   pg_prepared_xacts)");
+            made.await
+        }
+    };
+    Ok(made?)
 }
 
 #[cfg(test)]
@@ -57,5 +72,11 @@ mod tests {
         assert_eq!(slot_of("wal2es"), "wal2es_next");
         assert_eq!(slot_of(&"s".repeat(63)).len(), 63);
         assert!(wal::slot_name(&slot_of(&"s".repeat(63))).is_ok());
+    }
+
+    #[test]
+    fn each_connector_has_a_lock_of_its_own() {
+        assert_eq!(key_of("wal2es"), key_of("wal2es"));
+        assert_ne!(key_of("wal2es"), key_of("wal2es2"));
     }
 }
