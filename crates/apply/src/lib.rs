@@ -15,6 +15,7 @@ mod bulk;
 mod error;
 mod indices;
 mod loader;
+mod report;
 mod state;
 #[cfg(test)]
 mod stub;
@@ -26,6 +27,7 @@ pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, found_under};
 pub use loader::Loader;
+pub use report::{Progress, Report, Reports, TableProgress};
 pub use state::{ColumnState, IndexState, State, Step, Store};
 pub use target::{
     ApiError, Credentials, Distribution, IndexFacts, Secret, ServerInfo, Target, TargetConfig,
