@@ -5,7 +5,6 @@ use serde_saphyr::Error;
 /// Keys that are announced in the manual and not built yet.
 const ANNOUNCED: &[&str] = &[
     "on_slot_loss",
-    "max_wal_held",
     "fields",
     "routing",
     "where",
@@ -13,7 +12,6 @@ const ANNOUNCED: &[&str] = &[
     "lanes",
     "zombie_limit",
     "dead_letters",
-    "http",
     "metadata",
 ];
 
