@@ -5,7 +5,7 @@ use change::Lsn;
 use snapshot::Snapshot;
 use tracing::{info, warn};
 
-use super::{Context, copy};
+use super::{Context, copy, limits};
 use crate::failure::Failure;
 use crate::source::Source;
 
@@ -76,7 +76,15 @@ async fn attempt(
     let before = files(context, source).await?;
     let snapshot = Snapshot::create(&source.info, &context.config.source.plugin).await?;
     info!(at = %snapshot.at, tables = context.planned.len(), "copying the tables");
-    copy::all(context, source, &snapshot, &indices).await?;
+    let loading = context.monitor.loading();
+    tokio::select! {
+        copied = copy::all(context, source, &snapshot, &indices) => copied?,
+        held = limits::exceeded(context) => {
+            snapshot.end().await;
+            return Err(limits::let_go(context, source, held).await);
+        }
+    }
+    drop(loading);
     if files(context, source).await? != before {
         return Ok(None);
     }
