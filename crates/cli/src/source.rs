@@ -32,8 +32,6 @@ pub(crate) struct Slot {
     pub(crate) confirmed: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved`, `lost`.
     pub(crate) wal_status: Option<String>,
-    /// Log that the server keeps because of it, in bytes.
-    pub(crate) held: Option<i64>,
     /// Sends prepared transactions before they are committed.
     pub(crate) two_phase: bool,
 }
@@ -212,8 +210,7 @@ impl Source {
 
     /// The slot of that name, if there is one.
     pub(crate) async fn slot(&self, name: &str) -> Result<Option<Slot>, Failure> {
-        const QUERY: &str = "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, \
-             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint, two_phase \
+        const QUERY: &str = "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, two_phase \
              FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
         let row = self.client.query_opt(QUERY, &[&name]).await?;
         Ok(row.map(|row| Slot {
@@ -222,8 +219,7 @@ impl Source {
             active_pid: row.get(2),
             confirmed: row.get::<_, Option<&str>>(3).and_then(|text| text.parse().ok()),
             wal_status: row.get(4),
-            held: row.get(5),
-            two_phase: row.get(6),
+            two_phase: row.get(5),
         }))
     }
 

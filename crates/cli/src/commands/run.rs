@@ -1,26 +1,37 @@
 //! `wal2es run`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::answer;
+use super::{answer, setup};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::http::Endpoint;
+use crate::monitor::Monitor;
 use crate::run::{self, End, Options};
 
 pub(super) async fn perform(
     config: Config,
     until_caught_up: bool,
+    with_setup: bool,
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let options = Options { until_caught_up };
-    match run::run(config, options, stop).await? {
+    let monitor = Arc::new(Monitor::new(&config, stop.clone()));
+    let endpoint = Endpoint::open(&config.http, &monitor).await?;
+    let ended = begin(config, options, with_setup, stop, monitor.clone()).await;
+    monitor.close();
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
+    match ended? {
         End::CaughtUp(visible) => {
             answer(json, &json!({"visible_lsn": visible.to_string()}), || {
                 format!("caught up: everything up to {visible} is searchable")
@@ -32,6 +43,24 @@ pub(super) async fn perform(
         End::Stopped => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes publication and slot if asked to, and runs.
+async fn begin(
+    config: Config,
+    options: Options,
+    with_setup: bool,
+    stop: CancellationToken,
+    monitor: Arc<Monitor>,
+) -> Result<End, Failure> {
+    if with_setup {
+        // A slot is made only when the transactions that are open now have ended.
+        tokio::select! {
+            () = stop.cancelled() => return Ok(End::Stopped),
+            made = setup::ensure(&config) => made?,
+        }
+    }
+    run::run(config, options, stop, monitor).await
 }
 
 /// SIGTERM and SIGINT stop in order; a second one at once.

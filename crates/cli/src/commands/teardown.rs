@@ -73,6 +73,7 @@ pub(super) async fn perform(
         }
     }
     found.store.delete().await?;
+    found.reports(config).delete().await?;
     answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {
         [] => format!("removed {}", join(&removed)),
         kept => {

@@ -1,7 +1,5 @@
 //! The rows of all tables at a consistent point, into fresh indices.
 
-use std::sync::Arc;
-
 use apply::{Indices, Loader};
 use document::Scratch;
 use snapshot::Snapshot;
@@ -28,7 +26,7 @@ pub(super) async fn all(
     for one in &context.planned {
         tables.push((one.table.name.to_string(), estimate(source, one).await?));
     }
-    let progress = Arc::new(Copying::new(tables));
+    let progress = context.monitor.copying(tables);
     for (at, one) in context.planned.iter().enumerate() {
         copy_table(at, one, &mut session, &mut loader, &progress).await?;
     }

@@ -10,6 +10,7 @@
 mod copy;
 mod feed;
 mod gate;
+mod limits;
 mod load;
 mod session;
 mod watch;
@@ -18,16 +19,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::feed::Plugin;
-use apply::{Applier, ApplierConfig, Store, Target};
+use apply::{Applier, ApplierConfig, Reports, Store, Target};
 use change::Lsn;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::monitor::Monitor;
 use crate::planned::{self, Planned};
 use crate::position;
 use crate::source::Source;
+use crate::status::SourceStatus;
 use spool::Spool;
 use watch::Watch;
 
@@ -55,6 +58,8 @@ pub(crate) struct Context {
     pub(crate) system: wal::System,
     /// Told to stop.
     pub(crate) stop: CancellationToken,
+    /// Told what is going on.
+    pub(crate) monitor: Arc<Monitor>,
 }
 
 /// How a run ended that nothing went wrong with.
@@ -71,10 +76,11 @@ pub(crate) async fn run(
     config: Config,
     options: Options,
     stop: CancellationToken,
+    monitor: Arc<Monitor>,
 ) -> Result<End, Failure> {
     let prepared = tokio::select! {
         () = stop.cancelled() => return Ok(End::Stopped),
-        prepared = prepare(config, options, stop.clone()) => prepared?,
+        prepared = prepare(config, options, stop.clone(), monitor) => prepared?,
     };
     let Prepared { context, mut source, mut applier, goal, mut spool } = prepared;
     let streamed = stream(&context, &mut source, &mut applier, goal, spool.as_mut()).await;
@@ -103,6 +109,7 @@ async fn prepare(
     config: Config,
     options: Options,
     stop: CancellationToken,
+    monitor: Arc<Monitor>,
 ) -> Result<Prepared, Failure> {
     let source = Source::connect(&config).await?;
     let goal = match options.until_caught_up {
@@ -121,6 +128,8 @@ async fn prepare(
         slot = %config.source.slot,
         "connected"
     );
+    monitor.connected(SourceStatus::of(&system, &source), target.info().to_string());
+    limits::watch(&monitor, &config, &source);
     if config.plugin()? == Plugin::TestDecoding && source.version >= 180_000 {
         warn!(
             "Postgres 18 can end in a segmentation fault within test_decoding, when a transaction that was rolled back is \
@@ -150,8 +159,11 @@ async fn prepare(
     let mut store =
         Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);
     store.prepare().await?;
+    let (system_id, slot) = (&system.system_id, &config.source.slot);
+    let reports = Reports::new(target.clone(), system_id, &source.info.dbname, slot);
+    limits::report(&monitor, reports);
     let state = store.load().await?;
-    let context = Context { config, target, planned, system, stop };
+    let context = Context { config, target, planned, system, stop, monitor };
     let spool = feed::open_spool(&context).await?;
     let (state, indices) = match gate::check(&context, &source, state).await? {
         gate::Verdict::Load(interrupted) => {
@@ -159,6 +171,7 @@ async fn prepare(
         }
         gate::Verdict::GoOn(state, indices) => (*state, indices),
     };
+    context.monitor.indices(state.generation, &indices);
     let config = &context.config;
     let applier_config =
         ApplierConfig { limits: config.limits(), refresh: config.pipeline.refresh };

@@ -102,6 +102,7 @@ impl Follow<'_> {
             }
             self.applier.set_dry(waiting.is_none());
             self.confirm.confirm(self.applier.confirmed());
+            self.context.monitor.applied(self.applier);
             if self.applier.has_room()
                 && let Some(chunk) = waiting.take()
             {
@@ -233,6 +234,7 @@ impl Follow<'_> {
             return Ok(false);
         }
         self.confirm.confirm(self.applier.confirmed());
+        self.context.monitor.applied(self.applier);
         Ok(true)
     }
 }
