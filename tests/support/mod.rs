@@ -3,6 +3,8 @@
 pub mod case;
 pub mod connector;
 pub mod generator;
+pub mod held;
+pub mod http;
 pub mod log;
 pub mod oracle;
 pub mod postgres;
