@@ -12,7 +12,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_report_that_is_old_or_nonsense", a_report_that_is_old_or_nonsense),
 ];
 
-const ROWS: u64 = 20_000;
+/// Wide ones, so that those which fit into the requests in flight are more than what is read at a time.
+const ROWS: u64 = 10_000;
 
 fn status(case: &Case) -> Value {
     let said = case.command(&["status", "--json"]).expect_success();
@@ -26,7 +27,7 @@ fn report_path(case: &mut Case) -> String {
 fn while_it_copies_and_after() {
     let mut case = Case::shared("statuscopy");
     case.table("item", "id int PRIMARY KEY, name text");
-    case.execute(&format!("INSERT INTO item SELECT n, repeat('x', 50) FROM generate_series(1, {ROWS}) n; ANALYZE item"));
+    case.execute(&format!("INSERT INTO item SELECT n, repeat('x', 1000) FROM generate_series(1, {ROWS}) n; ANALYZE item"));
     case.config["pipeline"] = json!({"batch_rows": 1000});
     let connector = held::start(&mut case, "item", &[]);
     let copying = wait_for("the copy in the status", PATIENCE, || {
@@ -42,11 +43,11 @@ fn while_it_copies_and_after() {
     assert_eq!(progress["tables_total"], 1);
     assert!(copying["report"]["pid"].as_u64() == Some(connector.pid().into()), "{copying}");
     let screen = case.command(&["status"]).expect_success().stdout;
-    for words in ["copying", "of about 20000 rows, 0 of 1 tables", "public.item"] {
+    for words in ["copying", "of about 10000 rows, 0 of 1 tables", "public.item"] {
         assert!(screen.contains(words), "{words:?} is not in:\n{screen}");
     }
     // Every five seconds where there is no terminal.
-    wait_for("a line of the log", PATIENCE, || connector.log().contains("estimated=20000").then_some(()));
+    wait_for("a line of the log", PATIENCE, || connector.log().contains("estimated=10000").then_some(()));
 
     held::release(&case, "item");
     wait_for("the stream", PATIENCE, || (status(&case)["state"] == "streaming").then_some(()));
