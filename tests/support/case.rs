@@ -240,7 +240,8 @@ impl Case {
         Some(self.search.find(&format!("wal2es-state/_doc/{id}"))?["_source"].clone())
     }
 
-    fn state_id(&mut self) -> String {
+    /// The id of the state document.
+    pub fn state_id(&mut self) -> String {
         let query = "SELECT system_identifier::text FROM pg_control_system()";
         let system: String = self.sql.query_one(query, &[]).unwrap().get(0);
         format!("{system}.{}.{}", self.database.name, self.name)

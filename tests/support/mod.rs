@@ -4,6 +4,8 @@ pub mod case;
 pub mod connector;
 pub mod copies;
 pub mod generator;
+pub mod held;
+pub mod http;
 pub mod log;
 pub mod oracle;
 pub mod postgres;

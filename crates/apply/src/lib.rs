@@ -16,6 +16,7 @@ mod error;
 mod indices;
 mod loader;
 mod replicas;
+mod report;
 mod standing;
 mod state;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id, found_under};
 pub use loader::{Lane, Loader};
 pub use replicas::Replicas;
+pub use report::{Progress, Report, Reports, TableProgress};
 pub use standing::{Claim, claims};
 pub use state::{ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store};
 pub use target::{

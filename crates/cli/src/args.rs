@@ -56,6 +56,9 @@ pub enum Command {
         /// Make publication and slot if they are missing.
         #[arg(long)]
         setup: bool,
+        /// Tell the state over HTTP on this address and port, such as 127.0.0.1:8084.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
     },
     /// State, lag, indices.
     Status,

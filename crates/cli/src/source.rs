@@ -33,8 +33,6 @@ pub(crate) struct Slot {
     pub(crate) confirmed: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved`, `lost`.
     pub(crate) wal_status: Option<String>,
-    /// Log that the server keeps because of it, in bytes.
-    pub(crate) held: Option<i64>,
     /// Sends prepared transactions before they are committed.
     pub(crate) two_phase: bool,
     /// Why it can't be read any more, as the server calls it; from 16 on.
@@ -262,8 +260,7 @@ impl Source {
             _ => "NULL::text, false",
         };
         let query = format!(
-            "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, \
-             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint, two_phase, {since} \
+            "SELECT plugin::text, database::text, active_pid, confirmed_flush_lsn::text, wal_status, two_phase, {since} \
              FROM pg_catalog.pg_replication_slots WHERE slot_name = $1"
         );
         let row = self.client.query_opt(&query, &[&name]).await?;
@@ -273,10 +270,9 @@ impl Source {
             active_pid: row.get(2),
             confirmed: row.get::<_, Option<&str>>(3).and_then(|text| text.parse().ok()),
             wal_status: row.get(4),
-            held: row.get(5),
-            two_phase: row.get(6),
-            invalidation: row.get(7),
-            failover: row.get(8),
+            two_phase: row.get(5),
+            invalidation: row.get(6),
+            failover: row.get(7),
         }))
     }
 
@@ -364,7 +360,6 @@ mod tests {
                 active_pid: None,
                 confirmed: None,
                 wal_status: Some(wal_status.to_owned()),
-                held: None,
                 two_phase: false,
                 invalidation: invalidation.map(str::to_owned),
                 failover: false,

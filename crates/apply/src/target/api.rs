@@ -282,6 +282,17 @@ impl Target {
         Ok(Some(DocVersion { seq_no: written.seq_no, primary_term: written.primary_term }))
     }
 
+    /// Writes a document over whatever is there.
+    pub(crate) async fn overwrite_doc(
+        &self,
+        index: &str,
+        id: &str,
+        source: &Value,
+    ) -> Result<(), ApiError> {
+        let path = format!("{}/_doc{}", segment(index), segment(id));
+        self.call(Method::PUT, &path, Some(source), &[200, 201]).await.map(drop)
+    }
+
     /// Deletes a document if it is there.
     pub(crate) async fn delete_doc(&self, index: &str, id: &str) -> Result<(), ApiError> {
         let path = format!("{}/_doc{}", segment(index), segment(id));

@@ -13,7 +13,7 @@ pub(crate) use setup::parse_name;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use apply::{State, Store, Target};
+use apply::{Reports, State, Store, Target};
 use serde_json::Value;
 use wal::System;
 
@@ -33,11 +33,8 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
     let fileless = args.source.is_some() && args.config.is_none();
     match args.command.clone() {
         Command::Setup { print } => setup::perform(&config, print).await,
-        Command::Run { until_caught_up, setup } => {
-            if setup || fileless {
-                setup::ensure(&config).await?;
-            }
-            run::perform(&args, until_caught_up).await
+        Command::Run { until_caught_up, setup, .. } => {
+            run::perform(&args, &config, until_caught_up, setup || fileless).await
         }
         Command::Status => status::perform(&config, json).await,
         Command::Wait { lsn, xid, timeout } => {
@@ -79,5 +76,11 @@ impl Installation {
             Store::new(target.clone(), &system.system_id, &source.info.dbname, &config.source.slot);
         let state = store.load().await?;
         Ok(Installation { source, system, target, store, state })
+    }
+
+    /// What the connector reports, beside the state document.
+    fn reports(&self, config: &Config) -> Reports {
+        let (system_id, database) = (&self.system.system_id, &self.source.info.dbname);
+        Reports::new(self.target.clone(), system_id, database, &config.source.slot)
     }
 }

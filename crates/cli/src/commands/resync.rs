@@ -5,6 +5,7 @@
 //! nothing can follow the old indices: then this command takes the connector's place, builds everything, and shows it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apply::{Room, State, Step};
@@ -16,6 +17,7 @@ use super::{Installation, answer};
 use crate::args::Args;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::monitor::Monitor;
 use crate::run::{self, End, Options, Scope};
 use crate::source::Source;
 
@@ -49,15 +51,15 @@ pub(super) async fn perform(
             ));
         }
         info!("{why}: building everything anew, in place of the connector");
-        return in_place(args, stop).await;
+        return in_place(args, config, stop).await;
     }
     let scope = if indexes.is_empty() { Scope::All } else { Scope::Named(indexes) };
-    let Some(built) = run::build(config, &scope, &stop).await? else { return Err(stopped()) };
+    let Some(built) = run::build(config, &scope, &stop, None).await? else { return Err(stopped()) };
     info!(
         indexes = built.aliases.join(", "),
         "built; the aliases move over when the connector has read it"
     );
-    wait_until_shown(args, found, &built.aliases, stop, timeout).await?;
+    wait_until_shown(args, config, found, &built.aliases, stop, timeout).await?;
     let value = json!({"resynced": built.aliases});
     answer(args.json, &value, || format!("resynced {}", built.aliases.join(", ")));
     Ok(ExitCode::SUCCESS)
@@ -78,7 +80,8 @@ async fn needs_all(
         return Ok((true, "the copy before was interrupted".to_owned()));
     }
     let source = Source::connect(config).await?;
-    let (context, source) = run::survey(config.clone(), source, stop.clone()).await?;
+    let monitor = Arc::new(Monitor::new(config, stop.clone()));
+    let (context, source) = run::survey(config.clone(), source, stop.clone(), monitor).await?;
     match run::fits(&context, &source, &mut found.store).await {
         Ok(()) => Ok((false, String::new())),
         Err(failure) if failure.is_cured_by_rebuild() => Ok((true, failure.cause().to_owned())),
@@ -86,9 +89,13 @@ async fn needs_all(
     }
 }
 
-async fn in_place(args: &Args, stop: CancellationToken) -> Result<ExitCode, Failure> {
+async fn in_place(
+    args: &Args,
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<ExitCode, Failure> {
     let options = Options { until_caught_up: true, rebuild: true };
-    match run::run(args, options, stop).await? {
+    match take_its_place(args, config, options, stop).await? {
         End::CaughtUp(visible) => {
             answer(args.json, &json!({"visible_lsn": visible.to_string()}), || {
                 format!("resynced everything: searchable up to {visible}; now start `wal2es run`")
@@ -102,6 +109,7 @@ async fn in_place(args: &Args, stop: CancellationToken) -> Result<ExitCode, Fail
 /// The connector shows what was built as soon as it has read the state again. If none runs, this command does it.
 async fn wait_until_shown(
     args: &Args,
+    config: &Config,
     mut found: Installation,
     aliases: &[String],
     stop: CancellationToken,
@@ -128,7 +136,7 @@ async fn wait_until_shown(
         if nobody_since.is_some_and(|since| since.elapsed() > NOBODY_AFTER) {
             info!("no connector runs: moving the aliases over");
             let options = Options { until_caught_up: true, rebuild: false };
-            run::run(args, options, stop).await?;
+            take_its_place(args, config, options, stop).await?;
             return Ok(());
         }
         if nudged.elapsed() > Duration::from_secs(1) {
@@ -150,6 +158,19 @@ async fn wait_until_shown(
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
+}
+
+/// Runs as the connector would.
+async fn take_its_place(
+    args: &Args,
+    config: &Config,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<End, Failure> {
+    let monitor = Arc::new(Monitor::new(config, stop.clone()));
+    let ended = run::run(args, options, stop, monitor.clone()).await;
+    monitor.close();
+    ended
 }
 
 /// Both generations are there until the aliases have moved over.

@@ -1,23 +1,46 @@
 //! `wal2es run`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::answer;
+use super::{answer, setup};
 use crate::args::Args;
+use crate::config::Config;
 use crate::failure::Failure;
+use crate::http::Endpoint;
+use crate::monitor::Monitor;
 use crate::run::{self, End, Options};
 
-pub(super) async fn perform(args: &Args, until_caught_up: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn perform(
+    args: &Args,
+    config: &Config,
+    until_caught_up: bool,
+    with_setup: bool,
+) -> Result<ExitCode, Failure> {
     let json = args.json;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let options = Options { until_caught_up, rebuild: false };
-    match run::run(args, options, stop).await? {
+    let monitor = Arc::new(Monitor::new(config, stop.clone()));
+    let endpoint = Endpoint::open(&config.http, &monitor).await?;
+    if with_setup {
+        // A slot is made only when the transactions that are open now have ended.
+        tokio::select! {
+            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+            made = setup::ensure(config) => drop(made?),
+        }
+    }
+    let ended = run::run(args, options, stop, monitor.clone()).await;
+    monitor.close();
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
+    match ended? {
         End::CaughtUp(visible) => {
             answer(json, &json!({"visible_lsn": visible.to_string()}), || {
                 format!("caught up: everything up to {visible} is searchable")

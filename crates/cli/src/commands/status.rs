@@ -1,113 +1,123 @@
 //! `wal2es status`: one screen.
+//!
+//! What is true comes from the servers and the state document. What only the running process knows, how far a copy is and
+//! for how long the index has been behind, comes from its report, as long as that is fresh.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
-use apply::{State, Step};
-use change::Lsn;
-use serde_json::{Value, json};
+use apply::{Report, State, Step};
+use serde_json::json;
 
 use super::{Installation, answer};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::limits::{self, Look};
 use crate::position;
-use crate::source::Slot;
+use crate::status::{FRESH_SECONDS, ReportStatus, SlotStatus, SourceStatus, Status};
 
 pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Failure> {
     let found = Installation::find(config).await?;
     let current = position::current(&found.source.client).await?;
-    let slot = found.source.slot(&config.source.slot).await?;
-    let state = describe(&found, slot.as_ref());
-    let lag = found.state.as_ref().map(|state| current.since(state.applied_lsn));
-    let value = json!({
-        "state": state,
-        "source": {
-            "system_id": found.system.system_id,
-            "timeline": found.system.timeline,
-            "database": found.source.info.dbname,
-            "server_version": found.source.version,
-            "lsn": current.to_string(),
-        },
-        "target": found.target.info().to_string(),
-        "slot": slot.as_ref().map(|slot| slot_json(&config.source.slot, slot)),
-        "generation": found.state.as_ref().map(|state| state.generation),
-        "applied_lsn": found.state.as_ref().map(|state| state.applied_lsn.to_string()),
-        "visible_lsn": found.state.as_ref().map(|state| state.visible_lsn.to_string()),
-        "lag_bytes": lag,
-        "needs_resync": found.state.as_ref().and_then(|state| state.needs_resync.as_deref()),
-        "indexes": found.state.iter().flat_map(|state| &state.indexes).map(|index| json!({
-            "name": index.alias, "table": index.table, "index": index.index,
-        })).collect::<Vec<Value>>(),
+    let slot = &config.source.slot;
+    let look = Look::take(&found.source.client, slot, found.source.version).await?;
+    // Before the first run there is no index to look into, and nothing depends on it.
+    let report = found.reports(config).load().await.unwrap_or_default();
+
+    let mut status = Status { state: describe(&found, &look).to_owned(), ..Status::default() };
+    let source = SourceStatus::of(&found.system, &found.source);
+    status.source = Some(SourceStatus { lsn: Some(current.to_string()), ..source });
+    status.target = Some(found.target.info().to_string());
+    status.slot = SlotStatus::of(slot, &look);
+    status.wal_held_bytes = look.held;
+    status.safe_wal_size = look.safe_wal_size;
+    status.warnings = limits::warnings(&look, slot, config.source.max_wal_held as u64);
+    if let Some(state) = &found.state {
+        status.generation = Some(state.generation);
+        status.applied_lsn = Some(state.applied_lsn.to_string());
+        status.visible_lsn = Some(state.visible_lsn.to_string());
+        status.lag_bytes = Some(current.since(state.applied_lsn));
+        status.needs_resync = state.needs_resync.clone();
+        status.indexes = state.indexes.iter().map(Into::into).collect();
+    }
+    if let Some(report) = report {
+        reported(&mut status, report);
+    }
+    answer(json, &json!(status), || match &status.slot {
+        Some(_) => status.screen(),
+        None => format!("{}\nslot       {slot} is not there: run `wal2es setup`", status.screen()),
     });
-    answer(json, &value, || screen(config, &found, slot.as_ref(), state, current));
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(found: &Installation, slot: Option<&Slot>) -> &'static str {
-    match (&found.state, slot) {
-        (_, None) => "no slot",
-        (_, Some(slot)) if slot.wal_status.as_deref() == Some("lost") => "slot lost",
+fn describe(found: &Installation, look: &Look) -> &'static str {
+    match (&found.state, look.wal_status.as_deref()) {
+        _ if !look.exists => "no slot",
+        (_, Some("lost")) => "slot lost",
         (None, _) => "never run",
         (Some(State { needs_resync: Some(_), .. }), _) => "needs resync",
         (Some(State { step: Step::Copying, .. }), _) => "copying",
-        (Some(_), Some(slot)) if slot.active_pid.is_some() => "streaming",
+        (Some(_), _) if look.active_pid.is_some() => "streaming",
         (Some(_), _) => "stopped",
     }
 }
 
-fn slot_json(name: &str, slot: &Slot) -> Value {
-    json!({
-        "name": name,
-        "active_pid": slot.active_pid,
-        "confirmed_flush_lsn": slot.confirmed.map(|lsn| lsn.to_string()),
-        "wal_status": slot.wal_status,
-        "wal_held_bytes": slot.held,
-    })
+/// Adds what the process reports. How fast things go is told of the present only, how far a copy is of the past too.
+fn reported(status: &mut Status, report: Report) {
+    let written = humantime::parse_rfc3339_weak(&report.updated_at).ok();
+    // Another machine's clock may be ahead of ours.
+    let age = written.map(|at| SystemTime::now().duration_since(at).unwrap_or_default().as_secs());
+    if age.is_some_and(|age| age < FRESH_SECONDS) {
+        status.lag_seconds = report.lag_seconds;
+        status.rate = report.rate;
+        status.progress = report.progress;
+    } else if status.state == "copying" {
+        status.progress = report.progress;
+    }
+    status.report = Some(ReportStatus {
+        updated_at: report.updated_at,
+        age_seconds: age,
+        pid: report.pid,
+        host: report.host,
+    });
 }
 
-fn screen(
-    config: &Config,
-    found: &Installation,
-    slot: Option<&Slot>,
-    state: &str,
-    current: Lsn,
-) -> String {
-    let mut lines = vec![
-        format!("state      {state}"),
-        format!(
-            "source     {} on Postgres {}, at {current}",
-            found.source.info.dbname,
-            found.source.version / 10_000
-        ),
-        format!("target     {}", found.target.info()),
-    ];
-    match slot {
-        Some(slot) => lines.push(format!(
-            "slot       {} ({}), confirmed {}, holds {} of WAL",
-            config.source.slot,
-            slot.active_pid.map_or("nobody reads it".to_owned(), |pid| format!("read by {pid}")),
-            slot.confirmed.unwrap_or(Lsn::ZERO),
-            bytes(slot.held.unwrap_or(0).unsigned_abs()),
-        )),
-        None => lines
-            .push(format!("slot       {} is not there: run `wal2es setup`", config.source.slot)),
-    }
-    if let Some(kept) = &found.state {
-        lines.push(format!(
-            "applied    {}, searchable {}, lag {}",
-            kept.applied_lsn,
-            kept.visible_lsn,
-            bytes(current.since(kept.applied_lsn))
-        ));
-        if let Some(reason) = &kept.needs_resync {
-            lines.push(format!("stopped    {reason}"));
-        }
-        for index in &kept.indexes {
-            lines.push(format!("index      {} ({}) of {}", index.alias, index.index, index.table));
-        }
-    }
-    lines.join("\n")
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-fn bytes(count: u64) -> String {
-    bytesize::ByteSize(count).to_string()
+    use apply::Progress;
+
+    use super::*;
+
+    fn after(age: Duration, state: &str) -> Status {
+        let mut status = Status { state: state.to_owned(), ..Status::default() };
+        let at = SystemTime::now() - age;
+        let report = Report {
+            updated_at: humantime::format_rfc3339_seconds(at).to_string(),
+            lag_seconds: Some(0.5),
+            progress: Some(Progress::default()),
+            ..Report::default()
+        };
+        reported(&mut status, report);
+        status
+    }
+
+    #[test]
+    fn an_old_report_says_nothing_of_the_present() {
+        let fresh = after(Duration::from_secs(2), "streaming");
+        assert!(fresh.lag_seconds == Some(0.5) && fresh.progress.is_some());
+        assert!(after(Duration::from_secs(100), "stopped").progress.is_none());
+        let old = after(Duration::from_secs(100), "copying");
+        assert_eq!(old.lag_seconds, None);
+        assert!(old.progress.is_some());
+        assert!(old.screen().contains("last report 1m 4"), "{}", old.screen());
+    }
+
+    #[test]
+    fn a_report_without_a_time_is_not_fresh() {
+        let mut status = Status::default();
+        reported(&mut status, Report { lag_seconds: Some(1.0), ..Report::default() });
+        assert_eq!(status.lag_seconds, None);
+    }
 }

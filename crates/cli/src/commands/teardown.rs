@@ -70,6 +70,7 @@ pub(super) async fn perform(
     }
     crate::run::clean_up(&found.target, &found.system, &found.source, slot, None).await?;
     found.store.delete().await?;
+    found.reports(config).delete().await?;
     answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {
         [] => format!("removed {}", join(&removed)),
         kept => {

@@ -35,6 +35,14 @@ pub(super) fn overlay(
         source.catalog_interval = units::parse_duration(&value)
             .map_err(|why| bad("WAL2ES_SOURCE_CATALOG_INTERVAL", why))?;
     }
+    if let Some(value) = env("WAL2ES_SOURCE_MAX_WAL_HELD") {
+        source.max_wal_held =
+            units::parse_size(&value).map_err(|why| bad("WAL2ES_SOURCE_MAX_WAL_HELD", why))?;
+    }
+    if let Some(value) = env("WAL2ES_SOURCE_WATCH_INTERVAL") {
+        source.watch_interval = units::parse_duration(&value)
+            .map_err(|why| bad("WAL2ES_SOURCE_WATCH_INTERVAL", why))?;
+    }
     if let Some(value) = env("WAL2ES_SOURCE_STREAMING") {
         source.streaming =
             units::parse_switch(&value).map_err(|why| bad("WAL2ES_SOURCE_STREAMING", why))?;
@@ -57,6 +65,18 @@ pub(super) fn overlay(
         if let Some(value) = text(name) {
             *field = Some(SecretText(value));
         }
+    }
+    let http = &mut config.http;
+    for (name, field) in
+        [("WAL2ES_HTTP_LISTEN", &mut http.listen), ("WAL2ES_HTTP_TOKEN_FILE", &mut http.token_file)]
+    {
+        if let Some(value) = text(name) {
+            *field = Some(value);
+        }
+    }
+    if let Some(value) = env("WAL2ES_HTTP_READY_LAG") {
+        http.ready_lag =
+            units::parse_duration(&value).map_err(|why| bad("WAL2ES_HTTP_READY_LAG", why))?;
     }
     let pipeline = &mut config.pipeline;
     if let Some(value) = env("WAL2ES_PIPELINE_BATCH_BYTES") {

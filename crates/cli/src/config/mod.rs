@@ -16,7 +16,7 @@ use feed::Plugin;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::args::Args;
+use crate::args::{Args, Command};
 use crate::failure::Failure;
 use interpolate::{Text, Texts};
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub indexes: Option<Vec<Index>>,
     /// How fast and how large.
     pub pipeline: Pipeline,
+    /// What is told over HTTP.
+    pub http: Http,
 }
 
 /// Where the rows are.
@@ -59,6 +61,13 @@ pub struct Source {
     pub spill_memory: usize,
     /// How changes are captured: `slot`.
     pub capture: Text,
+    /// How much log the server may keep for the slot. Half of it is warned of; a first copy that lets more pile up is ended,
+    /// and the log is let go.
+    #[serde(deserialize_with = "units::size")]
+    pub max_wal_held: usize,
+    /// How often the server is asked how much that is.
+    #[serde(deserialize_with = "units::duration")]
+    pub watch_interval: Duration,
     /// What to do when the stream has a gap (the slot is lost, the server has gone back, the indices were restored): `stop`,
     /// or `resync`, which builds a new generation at once.
     pub on_slot_loss: OnSlotLoss,
@@ -88,6 +97,8 @@ impl Default for Source {
             spill_memory: 16 << 20,
             capture: Text::from("slot"),
             on_slot_loss: OnSlotLoss::Stop,
+            max_wal_held: 20 << 30,
+            watch_interval: Duration::from_secs(10),
         }
     }
 }
@@ -170,6 +181,25 @@ impl Default for Pipeline {
     }
 }
 
+/// What is told over HTTP while `run` runs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port to listen on, such as `127.0.0.1:8084`; left out: none.
+    pub listen: Option<Text>,
+    /// A file with the token that whoever asks must send as `Authorization: Bearer …`; needed to listen beyond loopback.
+    pub token_file: Option<Text>,
+    /// `/readyz` says no when the index is this far behind.
+    #[serde(deserialize_with = "units::duration")]
+    pub ready_lag: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { listen: None, token_file: None, ready_lag: Duration::from_secs(10) }
+    }
+}
+
 const DEFAULT_FILE: &str = "wal2es.yml";
 
 impl Config {
@@ -193,6 +223,9 @@ impl Config {
         if !args.tables.is_empty() {
             let of = |table: &String| Index::of_table(table);
             config.indexes = Some(args.tables.iter().map(of).collect());
+        }
+        if let Command::Run { listen: Some(listen), .. } = &args.command {
+            config.http.listen = Some(Text::from(listen.as_str()));
         }
         config.check()?;
         Ok(config)
@@ -243,6 +276,19 @@ impl Config {
             return Err(Failure::config(
                 "source.catalog_interval must be between 100ms and 24h",
                 "leave it out for the default, 60s",
+            ));
+        }
+        let interval = self.source.watch_interval;
+        if !(Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) {
+            return Err(Failure::config(
+                "source.watch_interval must be between 100ms and 1h",
+                "leave it out for the default, 10s",
+            ));
+        }
+        if self.source.max_wal_held == 0 {
+            return Err(Failure::config(
+                "source.max_wal_held must be at least 1",
+                "leave it out for the default, 20GiB",
             ));
         }
         wal::slot_name(&self.source.slot)?;

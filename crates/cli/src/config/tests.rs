@@ -80,6 +80,23 @@ fn a_copy_has_at_least_one_worker() {
 }
 
 #[test]
+fn what_the_slot_may_hold_and_where_to_listen() {
+    let parse = |text: &str| Config::parse(&format!("target: {{url: x}}\n{text}")).unwrap();
+    let config =
+        parse("source: {max_wal_held: 20GiB}\nhttp: {listen: '[::1]:8084', ready_lag: 1m}\n");
+    let left_out = parse("");
+    assert_eq!(config.source.max_wal_held, left_out.source.max_wal_held);
+    assert_eq!(config.http.ready_lag, Duration::from_secs(60));
+    assert!(left_out.http.listen.is_none());
+    for (source, key) in
+        [("max_wal_held: 0", "max_wal_held"), ("watch_interval: 1ms", "watch_interval")]
+    {
+        let failure = parse(&format!("source: {{{source}}}\n")).check().unwrap_err().to_string();
+        assert!(failure.contains(key), "{failure}");
+    }
+}
+
+#[test]
 fn secrets_do_not_print_themselves() {
     let config = Config::parse("target: {url: x, username: u, password: hunter2}\n").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -94,6 +111,10 @@ fn the_environment_overrides_the_file() {
         "WAL2ES_TARGET_URL" => Some("http://y,http://z".to_owned()),
         "WAL2ES_PIPELINE_REFRESH" => Some("2s".to_owned()),
         "WAL2ES_PIPELINE_COPY_WORKERS" => Some("5".to_owned()),
+        "WAL2ES_SOURCE_MAX_WAL_HELD" => Some("1GiB".to_owned()),
+        "WAL2ES_SOURCE_WATCH_INTERVAL" => Some("3s".to_owned()),
+        "WAL2ES_HTTP_LISTEN" => Some("127.0.0.1:1".to_owned()),
+        "WAL2ES_HTTP_READY_LAG" => Some("4s".to_owned()),
         _ => None,
     };
     environment::overlay(&mut config, env).unwrap();
@@ -101,4 +122,8 @@ fn the_environment_overrides_the_file() {
     assert_eq!(&*config.target.url, ["http://y", "http://z"]);
     assert_eq!(config.pipeline.refresh, Duration::from_secs(2));
     assert_eq!(config.pipeline.copy_workers, 5);
+    assert_eq!(config.source.max_wal_held, 1 << 30);
+    assert_eq!(config.source.watch_interval, Duration::from_secs(3));
+    assert_eq!(config.http.listen.as_deref(), Some("127.0.0.1:1"));
+    assert_eq!(config.http.ready_lag, Duration::from_secs(4));
 }

@@ -22,9 +22,10 @@ use super::building::Building;
 use super::prepare::{self, Context};
 use super::session::{End, Follow, Left, Open};
 use super::watch::Watch;
-use super::{copy, feed, load, merge, point};
+use super::{copy, feed, limits, load, merge, point};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::monitor::Monitor;
 use crate::planned::Planned;
 use crate::position;
 use crate::source::Source;
@@ -56,9 +57,10 @@ pub(super) async fn build_until_done(
     config: Config,
     scope: Scope,
     stop: CancellationToken,
+    run: Arc<Monitor>,
 ) -> Result<(), Failure> {
     loop {
-        match build(&config, &scope, &stop).await {
+        match build(&config, &scope, &stop, Some(run.clone())).await {
             Err(failure) if failure.is_transient() && !stop.is_cancelled() => {
                 warn!(%failure, "the build of new indices broke off; beginning anew");
             }
@@ -76,9 +78,13 @@ pub(crate) async fn build(
     config: &Config,
     scope: &Scope,
     stop: &CancellationToken,
+    run: Option<Arc<Monitor>>,
 ) -> Result<Option<Built>, Failure> {
     for _ in 0..ATTEMPTS {
-        match attempt(config, scope, stop).await? {
+        let monitor = Arc::new(Monitor::of_build(config, stop.clone(), run.clone()));
+        let ended = attempt(config, scope, stop, monitor.clone()).await;
+        monitor.close();
+        match ended? {
             Attempt::Built(built) => return Ok(Some(built)),
             Attempt::Stopped => return Ok(None),
             Attempt::Changed(why) => {
@@ -102,9 +108,11 @@ async fn attempt(
     config: &Config,
     scope: &Scope,
     stop: &CancellationToken,
+    monitor: Arc<Monitor>,
 ) -> Result<Attempt, Failure> {
     let source = Source::connect(config).await?;
-    let (mut context, mut source) = prepare::survey(config.clone(), source, stop.clone()).await?;
+    let (mut context, mut source) =
+        prepare::survey(config.clone(), source, stop.clone(), monitor).await?;
     let mut main = prepare::store(&context, &source);
     let state = main.load().await?.ok_or_else(|| {
         Failure::config("nothing has run for this slot and target yet", "start `wal2es run` first")
@@ -161,7 +169,14 @@ async fn fill(
     let indices = load::make_indices(context, store, &mut own).await?;
     let snapshot = point::make(context, keeper).await?;
     info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
-    let (copied, snapshot) = match copy::all(context, source, snapshot, &indices).await {
+    limits::watch(context, source);
+    let loading = context.monitor.loading();
+    let copied = tokio::select! {
+        copied = copy::all(context, source, snapshot, &indices) => copied,
+        held = limits::exceeded(context) => return Err(limits::held_by_a_build(context, held)),
+    };
+    drop(loading);
+    let (copied, snapshot) = match copied {
         Err(failure) if failure.is_cured_by_copying_again() => {
             return Ok(Attempt::Changed(failure.cause().to_owned()));
         }

@@ -27,7 +27,8 @@ impl Building {
             );
             let (config, stop) = (context.config.clone(), stop.clone());
             let scope = Scope::Missing(aliases.to_vec());
-            tokio::spawn(async move { beside::build_until_done(config, scope, stop).await })
+            let run = context.monitor.clone();
+            tokio::spawn(async move { beside::build_until_done(config, scope, stop, run).await })
         });
         Building { task, stop }
     }

@@ -27,7 +27,6 @@ use self::worker::Worker;
 use super::Context;
 use crate::failure::Failure;
 use crate::planned::Planned;
-use crate::progress::Copying;
 use crate::source::Source;
 
 /// What has been copied.
@@ -79,7 +78,7 @@ async fn read(
         tables.push((Followed { table: one.table.clone(), plan: one.plan.clone() }, ranges));
         estimates.push((one.table.name.to_string(), estimate(source, one).await?));
     }
-    let work = Arc::new(Work::new(tables, Copying::new(estimates)));
+    let work = Arc::new(Work::new(tables, context.monitor.copying(estimates)));
     let mut workers = JoinSet::new();
     let wanted = context.config.pipeline.copy_workers;
     for session in sessions(snapshot, source, session, wanted).await? {

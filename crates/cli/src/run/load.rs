@@ -5,7 +5,7 @@ use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
 use change::Lsn;
 use tracing::{info, warn};
 
-use super::{Context, copy, point};
+use super::{Context, copy, limits, point};
 use crate::failure::Failure;
 use crate::source::Source;
 
@@ -113,7 +113,15 @@ async fn attempt(
     let snapshot = point::make(context, keeper).await?;
     let at = snapshot.at;
     info!(%at, generation = state.generation, tables = context.planned.len(), "copying the tables");
-    let (copied, snapshot) = match copy::all(context, source, snapshot, &indices).await {
+    let loading = context.monitor.loading();
+    let copied = tokio::select! {
+        copied = copy::all(context, source, snapshot, &indices) => copied,
+        held = limits::exceeded(context) => {
+            return Err(limits::let_go(context, source, held).await);
+        }
+    };
+    drop(loading);
+    let (copied, snapshot) = match copied {
         Err(failure) if failure.is_cured_by_copying_again() => return Ok(None),
         copied => copied?,
     };

@@ -14,6 +14,7 @@ mod building;
 mod copy;
 mod feed;
 mod gate;
+mod limits;
 mod load;
 mod merge;
 mod point;
@@ -21,6 +22,7 @@ mod prepare;
 mod session;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apply::Applier;
@@ -32,6 +34,7 @@ use tracing::{info, warn};
 use crate::args::Args;
 use crate::config::{Config, OnSlotLoss};
 use crate::failure::Failure;
+use crate::monitor::Monitor;
 use crate::source::Source;
 pub(crate) use beside::{Scope, build, clean_up};
 use building::Building;
@@ -81,6 +84,7 @@ pub(crate) async fn run(
     args: &Args,
     options: Options,
     stop: CancellationToken,
+    monitor: Arc<Monitor>,
 ) -> Result<End, Failure> {
     let mut goal = None;
     let (mut rebuild, mut rebuilds) = (options.rebuild, 0);
@@ -88,7 +92,8 @@ pub(crate) async fn run(
     loop {
         let mut streamed = false;
         let now = Options { rebuild, ..options };
-        let ended = round(config.clone(), now, &mut goal, &mut streamed, &stop).await;
+        let began = Began { goal: &mut goal, streamed: &mut streamed, monitor: monitor.clone() };
+        let ended = round(config.clone(), now, began, &stop).await;
         if streamed {
             (rebuild, rebuilds) = (false, 0);
         }
@@ -116,17 +121,26 @@ pub(crate) async fn run(
     }
 }
 
+/// What outlives a round.
+struct Began<'a> {
+    /// What `run` has to reach, once that is known.
+    goal: &'a mut Option<Lsn>,
+    /// The gate was passed.
+    streamed: &'a mut bool,
+    monitor: Arc<Monitor>,
+}
+
 /// From the gate to the end of the stream.
 async fn round(
     config: Config,
     options: Options,
-    goal: &mut Option<Lsn>,
-    streamed: &mut bool,
+    began: Began<'_>,
     stop: &CancellationToken,
 ) -> Result<Round, Failure> {
+    let Began { goal, streamed, monitor } = began;
     let prepared = tokio::select! {
         () = stop.cancelled() => return Ok(Round::End(End::Stopped)),
-        prepared = prepare(config, options, goal, stop.clone()) => prepared?,
+        prepared = prepare(config, options, goal, stop.clone(), monitor) => prepared?,
     };
     let Prepared { context, mut source, mut applier, mut spool, missing } = prepared;
     *streamed = true;

@@ -10,12 +10,14 @@ use spool::Spool;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Options, beside, feed, gate, load, watch};
+use super::{Options, beside, feed, gate, limits, load, watch};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::monitor::Monitor;
 use crate::planned::{self, Planned};
 use crate::position;
 use crate::source::Source;
+use crate::status::SourceStatus;
 
 /// What all parts of a run share.
 pub(crate) struct Context {
@@ -31,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) elsewhere: Vec<u32>,
     /// Told to stop.
     pub(crate) stop: CancellationToken,
+    /// Told what is going on.
+    pub(crate) monitor: Arc<Monitor>,
 }
 
 /// Ready to stream.
@@ -49,6 +53,7 @@ pub(super) async fn prepare(
     options: Options,
     goal: &mut Option<Lsn>,
     stop: CancellationToken,
+    monitor: Arc<Monitor>,
 ) -> Result<Prepared, Failure> {
     let source = Source::connect(&config).await?;
     if options.until_caught_up && goal.is_none() {
@@ -58,7 +63,7 @@ pub(super) async fn prepare(
         source.publication(&config).await?;
         source.renew_slot(&config).await?;
     }
-    let (mut context, source) = survey(config, source, stop).await?;
+    let (mut context, source) = survey(config, source, stop, monitor).await?;
     let mut store = store(&context, &source);
     let slot = gate::when_free(&context, &source).await?;
     let state = store.load().await?;
@@ -68,6 +73,7 @@ pub(super) async fn prepare(
         false => gate::check(&mut context, &source, slot, state).await?,
     };
     store.prepare().await?;
+    limits::tell(&context, &source);
     let (state, indices, missing) = match verdict {
         gate::Verdict::Load(before) => {
             let before = before.map(|state| *state);
@@ -78,6 +84,7 @@ pub(super) async fn prepare(
     };
     let Context { target, system, owner, .. } = &context;
     beside::clean_up(target, system, &source, owner, Some(&state)).await?;
+    context.monitor.indices(state.generation, &indices);
     let applier = applier(&context, store, indices, state);
     Ok(Prepared { context, source, applier, spool, missing })
 }
@@ -104,6 +111,7 @@ pub(crate) async fn survey(
     config: Config,
     source: Source,
     stop: CancellationToken,
+    monitor: Arc<Monitor>,
 ) -> Result<(Context, Source), Failure> {
     source.publication(&config).await?;
     source.encoding(&config).await?;
@@ -116,6 +124,7 @@ pub(crate) async fn survey(
         slot = %config.source.slot,
         "connected"
     );
+    monitor.connected(SourceStatus::of(&system, &source), target.info().to_string());
     if config.plugin()? == Plugin::TestDecoding && source.version >= 180_000 {
         warn!(
             "Postgres 18 can end in a segmentation fault within test_decoding, when a transaction that was rolled back is \
@@ -130,8 +139,17 @@ pub(crate) async fn survey(
     let owner = config.source.slot.to_string();
     let follows_publication = config.indexes.is_none();
     let elsewhere = Vec::new();
-    let context =
-        Context { config, target, planned, system, owner, follows_publication, elsewhere, stop };
+    let context = Context {
+        config,
+        target,
+        planned,
+        system,
+        owner,
+        follows_publication,
+        elsewhere,
+        stop,
+        monitor,
+    };
     Ok((context, source))
 }
 

@@ -170,6 +170,7 @@ impl Follow<'_> {
             }
             self.applier.set_dry(waiting.is_none());
             self.confirm.confirm(self.applier.confirmed());
+            self.context.monitor.applied(self.applier);
             if self.applier.has_room()
                 && let Some(chunk) = waiting.take()
             {
@@ -315,6 +316,7 @@ impl Follow<'_> {
             return Ok(false);
         }
         self.confirm.confirm(self.applier.confirmed());
+        self.context.monitor.applied(self.applier);
         Ok(true)
     }
 }

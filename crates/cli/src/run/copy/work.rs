@@ -1,5 +1,6 @@
 //! What is to be copied, and how much of it has been: shared by all workers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use change::Table;
@@ -20,7 +21,7 @@ pub(super) struct Work {
     /// The number of the table, and its range.
     ranges: Vec<(usize, Range)>,
     next: AtomicUsize,
-    pub(super) progress: Copying,
+    pub(super) progress: Arc<Copying>,
 }
 
 /// One table.
@@ -43,7 +44,7 @@ pub(super) struct Job<'a> {
 
 impl Work {
     /// All ranges of all tables, to be done in this order.
-    pub(super) fn new(tables: Vec<(Followed, Vec<Range>)>, progress: Copying) -> Self {
+    pub(super) fn new(tables: Vec<(Followed, Vec<Range>)>, progress: Arc<Copying>) -> Self {
         let (mut tasks, mut all) = (Vec::new(), Vec::new());
         for (at, (followed, ranges)) in tables.into_iter().enumerate() {
             tasks.push(Task {

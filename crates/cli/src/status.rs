@@ -1,0 +1,262 @@
+//! The state of a connector, as `wal2es status` finds it from outside and the HTTP endpoint tells it from inside.
+
+use apply::{IndexState, Progress};
+use serde::Serialize;
+use wal::System;
+
+use crate::limits::{Look, bytes};
+use crate::progress::duration;
+use crate::source::Source;
+
+/// A report older than this is said to be old.
+pub(crate) const FRESH_SECONDS: u64 = 30;
+/// More tables or indices than this are not listed for people.
+const MOST: usize = 40;
+
+/// Everything that there is to tell; what is not known is null.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Status {
+    /// One or two words.
+    pub(crate) state: String,
+    pub(crate) source: Option<SourceStatus>,
+    /// Family and version.
+    pub(crate) target: Option<String>,
+    pub(crate) slot: Option<SlotStatus>,
+    pub(crate) generation: Option<u32>,
+    pub(crate) applied_lsn: Option<String>,
+    pub(crate) visible_lsn: Option<String>,
+    pub(crate) lag_bytes: Option<u64>,
+    pub(crate) lag_seconds: Option<f64>,
+    /// Row operations per second, of late.
+    pub(crate) rate: Option<u64>,
+    pub(crate) wal_held_bytes: Option<u64>,
+    pub(crate) safe_wal_size: Option<i64>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) needs_resync: Option<String>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) indexes: Vec<IndexStatus>,
+    /// What `status` knows of the process that runs comes from here.
+    pub(crate) report: Option<ReportStatus>,
+}
+
+/// The database.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SourceStatus {
+    pub(crate) system_id: String,
+    pub(crate) timeline: u32,
+    pub(crate) database: String,
+    /// `server_version_num`.
+    pub(crate) server_version: u32,
+    /// Where its log ends.
+    pub(crate) lsn: Option<String>,
+}
+
+/// The slot.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SlotStatus {
+    pub(crate) name: String,
+    pub(crate) active_pid: Option<i32>,
+    pub(crate) confirmed_flush_lsn: Option<String>,
+    pub(crate) wal_status: Option<String>,
+    pub(crate) wal_held_bytes: Option<u64>,
+}
+
+/// One index.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct IndexStatus {
+    pub(crate) name: String,
+    pub(crate) table: String,
+    pub(crate) index: String,
+}
+
+/// Whose report it is, and how old.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ReportStatus {
+    pub(crate) updated_at: String,
+    pub(crate) age_seconds: Option<u64>,
+    pub(crate) pid: u32,
+    pub(crate) host: String,
+}
+
+impl From<&IndexState> for IndexStatus {
+    fn from(state: &IndexState) -> Self {
+        IndexStatus {
+            name: state.alias.clone(),
+            table: state.table.clone(),
+            index: state.index.clone(),
+        }
+    }
+}
+
+impl Status {
+    /// For people: what each line is about, and what it says.
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![("state", self.state.clone())];
+        if let Some(source) = &self.source {
+            let at = source.lsn.as_ref().map(|lsn| format!(", at {lsn}")).unwrap_or_default();
+            let version = source.server_version / 10_000;
+            lines.push(("source", format!("{} on Postgres {version}{at}", source.database)));
+        }
+        lines.extend(self.target.iter().map(|target| ("target", target.clone())));
+        lines.extend(self.slot.iter().map(|slot| ("slot", slot.text())));
+        lines.extend(self.positions().map(|text| ("applied", text)));
+        lines.extend(self.needs_resync.iter().map(|reason| ("stopped", reason.clone())));
+        for text in self.progress.iter().flat_map(progress_lines) {
+            lines.push(("copy", text));
+        }
+        lines.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
+        for index in self.indexes.iter().take(MOST) {
+            lines.push(("index", format!("{} ({}) of {}", index.name, index.index, index.table)));
+        }
+        if let Some(more) = self.indexes.len().checked_sub(MOST).filter(|more| *more > 0) {
+            lines.push(("index", format!("and {more} more")));
+        }
+        lines
+            .extend(self.report.as_ref().and_then(ReportStatus::text).map(|text| ("report", text)));
+        lines
+    }
+
+    /// The lines as one screen.
+    pub(crate) fn screen(&self) -> String {
+        let lines = self.lines().into_iter().map(|(about, text)| format!("{about:<10} {text}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn positions(&self) -> Option<String> {
+        let (applied, visible) = (self.applied_lsn.as_ref()?, self.visible_lsn.as_ref()?);
+        let mut text = format!("{applied}, searchable {visible}");
+        if let Some(lag) = self.lag_bytes {
+            text.push_str(&format!(", lag {}", bytes(lag)));
+        }
+        if let Some(seconds) = self.lag_seconds {
+            text.push_str(&format!(" and {seconds:.0} s"));
+        }
+        if let Some(rate) = self.rate {
+            text.push_str(&format!(", {rate} rows/s"));
+        }
+        Some(text)
+    }
+}
+
+impl SourceStatus {
+    /// As it was when it was connected to.
+    pub(crate) fn of(system: &System, source: &Source) -> Self {
+        SourceStatus {
+            system_id: system.system_id.clone(),
+            timeline: system.timeline,
+            database: source.info.dbname.clone(),
+            server_version: source.version,
+            lsn: None,
+        }
+    }
+}
+
+impl SlotStatus {
+    /// The slot `name` as it was seen; None when there is none.
+    pub(crate) fn of(name: &str, look: &Look) -> Option<Self> {
+        look.exists.then(|| SlotStatus {
+            name: name.to_owned(),
+            active_pid: look.active_pid,
+            confirmed_flush_lsn: look.confirmed.map(|lsn| lsn.to_string()),
+            wal_status: look.wal_status.clone(),
+            wal_held_bytes: look.held,
+        })
+    }
+
+    fn text(&self) -> String {
+        let confirmed = self.confirmed_flush_lsn.as_deref().unwrap_or("nothing");
+        let reader =
+            self.active_pid.map_or("nobody reads it".to_owned(), |pid| format!("read by {pid}"));
+        let held = bytes(self.wal_held_bytes.unwrap_or(0));
+        let status = match self.wal_status.as_deref() {
+            None | Some("reserved") => String::new(),
+            Some(status) => format!(" ({status})"),
+        };
+        format!("{} ({reader}), confirmed {confirmed}, holds {held} of WAL{status}", self.name)
+    }
+}
+
+impl ReportStatus {
+    /// Only what is worth a line: that it is old.
+    fn text(&self) -> Option<String> {
+        let age = self.age_seconds.filter(|age| *age >= FRESH_SECONDS)?;
+        let (pid, host) = (self.pid, &self.host);
+        Some(format!("last report {} ago, of process {pid} on {host}", duration(age)))
+    }
+}
+
+fn progress_lines(progress: &Progress) -> Vec<String> {
+    let mut total = format!(
+        "{} of about {} rows, {} of {} tables, {} rows/s",
+        progress.rows,
+        progress.estimated_rows,
+        progress.tables_done,
+        progress.tables_total,
+        progress.rate
+    );
+    if let Some(seconds) = progress.remaining_seconds {
+        total.push_str(&format!(", {} left", duration(seconds)));
+    }
+    let of = |table: &apply::TableProgress| match table.done {
+        true => format!("{}: {} rows, done", table.table, table.rows),
+        false => format!("{}: {} of about {} rows", table.table, table.rows, table.estimated_rows),
+    };
+    let mut lines = vec![total];
+    lines.extend(
+        progress
+            .tables
+            .iter()
+            .filter(|table| !table.done || progress.tables_total <= MOST)
+            .take(MOST)
+            .map(of),
+    );
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_screen() {
+        let table = |done| apply::TableProgress {
+            table: "public.a".into(),
+            rows: 3,
+            estimated_rows: 9,
+            done,
+        };
+        let report = |age| ReportStatus {
+            updated_at: String::new(),
+            age_seconds: Some(age),
+            pid: 7,
+            host: "h".into(),
+        };
+        let status = Status {
+            state: "copying".into(),
+            applied_lsn: Some("0/10".into()),
+            visible_lsn: Some("0/8".into()),
+            lag_bytes: Some(2048),
+            lag_seconds: Some(1.6),
+            progress: Some(Progress {
+                rows: 6,
+                estimated_rows: 12,
+                rate: 2,
+                remaining_seconds: Some(63),
+                tables_done: 1,
+                tables_total: 2,
+                tables: vec![table(true), table(false)],
+            }),
+            report: Some(report(40)),
+            ..Status::default()
+        };
+        let expected = "state      copying\n\
+                        applied    0/10, searchable 0/8, lag 2.0 KiB and 2 s\n\
+                        copy       6 of about 12 rows, 1 of 2 tables, 2 rows/s, 1m 3s left\n\
+                        copy       public.a: 3 rows, done\n\
+                        copy       public.a: 3 of about 9 rows\n\
+                        report     last report 40s ago, of process 7 on h";
+        assert_eq!(status.screen(), expected);
+        let status = Status { report: Some(report(3)), ..status };
+        assert!(!status.screen().contains("report"));
+    }
+}
