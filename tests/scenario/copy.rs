@@ -206,19 +206,20 @@ fn row_security() {
 /// An index that was not kept for a while is taken for unique all the same.
 fn two_rows() {
     let mut case = Case::shared("copy_twice");
-    two_rows_with_one_id(&mut case, "thing", 20000);
+    two_rows_with_one_id(&mut case, "thing", 20000, 31);
     case.command(&["run", "--setup"]).expect(3, &["public.thing", "two rows have the same id", "\"7\""]);
 }
 
-/// The first of `rows` rows of a kilobyte and the last, which are two ranges apart, have the id 7.
-pub(super) fn two_rows_with_one_id(case: &mut Case, table: &str, rows: u32) {
+/// The first of `rows` rows and the last have the id 7; those between them are of `hashes` times 32 bytes, as they are.
+pub(super) fn two_rows_with_one_id(case: &mut Case, table: &str, rows: u32, hashes: u32) {
     case.table(table, "id int PRIMARY KEY, filler text");
+    case.execute(&format!("ALTER TABLE {table} ALTER filler SET STORAGE EXTERNAL"));
     case.execute(&format!("INSERT INTO {table} VALUES (7, 'one')"));
     let keep = |on: bool| {
         format!("UPDATE pg_index SET indisready = {on} WHERE indrelid = '{table}'::regclass")
     };
     case.execute(&keep(false));
-    case.execute(&format!("INSERT INTO {table} SELECT n, repeat(md5(n::text), 31) FROM generate_series(10, {rows}) n"));
+    case.execute(&format!("INSERT INTO {table} SELECT n, repeat(md5(n::text), {hashes}) FROM generate_series(10, {rows}) n"));
     case.execute(&format!("INSERT INTO {table} VALUES (7, 'other')"));
     case.execute(&keep(true));
 }

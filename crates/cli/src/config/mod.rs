@@ -159,7 +159,7 @@ pub struct Pipeline {
     pub batch_bytes: usize,
     /// A request is full with this many operations.
     pub batch_rows: usize,
-    /// How many sessions copy tables at once, in the first load: 1 to 32. Each holds two requests in memory.
+    /// How many sessions copy tables at once, in the first load: 1 to 32. Each takes about 20 MB of memory.
     pub copy_workers: usize,
     /// The longest time between two refreshes under load.
     #[serde(deserialize_with = "units::duration")]
