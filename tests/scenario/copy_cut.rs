@@ -82,7 +82,7 @@ fn snapshot_ended() {
     prepare(&mut case);
     let connector = start_blocked(&case, "large");
     case.execute(
-        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE 'wal2es_copy_%' \
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE '%\\_next' \
             AND database = current_database()",
     );
     wait_for("the end of its slot", PATIENCE, || {

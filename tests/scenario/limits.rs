@@ -60,7 +60,8 @@ fn a_copy_that_holds_too_much() {
 fn warned(kind: &str) {
     let pair = shared::pair();
     let postgres = Server::start(kind, &["--set", "max_slot_wal_keep_size=256MB"]);
-    let mut case = Case::on("warned", &postgres, &pair.search);
+    let name = kind.replace("postgres-", "warned");
+    let mut case = Case::on(&name, &postgres, &pair.search);
     case.table("item", "id int PRIMARY KEY");
     case.config["source"]["watch_interval"] = "100ms".into();
     let mut connector = case.run();
@@ -75,7 +76,7 @@ fn warned(kind: &str) {
         (said(&connector.log()) > 0).then_some(())
     });
     let warnings = status(&case)["warnings"].to_string();
-    assert!(warnings.contains("slot warned will be lost when"), "{warnings}");
+    assert!(warnings.contains(&format!("slot {name} will be lost when")), "{warnings}");
     // The report comes now and then, after many looks: nothing is said again.
     let report = |case: &Case| status(case)["report"]["updated_at"].clone();
     let before = report(&case);

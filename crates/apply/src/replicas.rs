@@ -8,10 +8,10 @@
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
+use crate::Error;
 use crate::backoff::persist;
 use crate::indices::Indices;
 use crate::target::Target;
-use crate::{Error, Kind};
 
 const NUMBER: &str = "index.number_of_replicas";
 const EXPAND: &str = "index.auto_expand_replicas";
@@ -33,9 +33,10 @@ impl Replicas {
             let settings = found.get(&state.index).and_then(|index| index.get("settings"));
             let (none, before) = without(settings);
             let Some(none) = none else { continue };
-            match target.put_settings(&state.index, &none).await.map_err(Error::from) {
+            let put = || async { Ok(target.put_settings(&state.index, &none).await?) };
+            // A full disk passes, as it does for the rows.
+            match persist(put).await {
                 Ok(()) => had.push((state.index, before)),
-                Err(error) if error.kind() == Kind::Transient => return Err(error),
                 Err(error) => {
                     warn!(index = state.index, %error, "the index keeps its replicas during the copy");
                 }

@@ -166,13 +166,13 @@ async fn fill(
         entry
     };
     own.indexes = context.planned.iter().map(entry).collect();
-    let indices = load::make_indices(context, store, &mut own).await?;
+    let (indices, replicas) = load::make_indices(context, store, &mut own).await?;
     let snapshot = point::make(context, keeper).await?;
     info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
     limits::watch(context, source);
     let loading = context.monitor.loading();
     let copied = tokio::select! {
-        copied = copy::all(context, source, snapshot, &indices) => copied,
+        copied = copy::all(context, source, snapshot, &indices, replicas) => copied,
         held = limits::exceeded(context) => return Err(limits::held_by_a_build(context, held)),
     };
     drop(loading);

@@ -37,14 +37,14 @@ pub(super) struct Copied {
 }
 
 /// Copies every planned table into its index, and gives the snapshot back. It counts as a whole, when it has come back:
-/// every row is in the index, and nothing else.
+/// every row is in the index, and nothing else, and `replicas` are given back.
 pub(super) async fn all(
     context: &Context,
     source: &Source,
     snapshot: Snapshot,
     indices: &Indices,
+    replicas: Replicas,
 ) -> Result<(Copied, Snapshot), Failure> {
-    let replicas = Replicas::take_away(&context.target, indices).await?;
     let snapshot = Arc::new(snapshot);
     let loader = Loader::new(
         context.target.clone(),

@@ -1,7 +1,7 @@
 //! A generation built in the connector's own stream: fresh indices, the rows at a consistent point, then the stream from
 //! there. So the first one begins, and one after a gap in the stream; readers see what they saw until it is shown.
 
-use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
+use apply::{FORMULA, IndexState, Indices, Managed, Replicas, State, Step, Store};
 use change::Lsn;
 use tracing::{info, warn};
 
@@ -109,13 +109,13 @@ async fn attempt(
     state: &mut State,
 ) -> Result<Option<Indices>, Failure> {
     let keeper = point::lock(context, source).await?;
-    let indices = make_indices(context, store, state).await?;
+    let (indices, replicas) = make_indices(context, store, state).await?;
     let snapshot = point::make(context, keeper).await?;
     let at = snapshot.at;
     info!(%at, generation = state.generation, tables = context.planned.len(), "copying the tables");
     let loading = context.monitor.loading();
     let copied = tokio::select! {
-        copied = copy::all(context, source, snapshot, &indices) => copied,
+        copied = copy::all(context, source, snapshot, &indices, replicas) => copied,
         held = limits::exceeded(context) => {
             return Err(limits::let_go(context, source, held).await);
         }
@@ -133,13 +133,13 @@ async fn attempt(
     Ok(Some(indices))
 }
 
-/// Makes the indices that `state` names. They are in the state document before they are in the target, so that whoever
+/// Makes the indices that `state` names, without replicas for now. They are in the state document before they are in the target, so that whoever
 /// comes after an interruption finds them.
 pub(super) async fn make_indices(
     context: &Context,
     store: &mut Store,
     state: &mut State,
-) -> Result<Indices, Failure> {
+) -> Result<(Indices, Replicas), Failure> {
     state.step = Step::Copying;
     store.save(state).await?;
     let mut managed = Vec::new();
@@ -150,7 +150,8 @@ pub(super) async fn make_indices(
     let indices = Indices::new(managed);
     state.indexes = indices.states();
     store.save(state).await?;
-    Ok(indices)
+    let replicas = Replicas::take_away(&context.target, &indices).await?;
+    Ok((indices, replicas))
 }
 
 /// The number of the first generation after `used` whose names nobody has used.
