@@ -3,6 +3,7 @@
 
 use apply::{FORMULA, IndexState, Indices, Managed, State, Step, Store};
 use change::Lsn;
+use snapshot::{Snapshot, catalog};
 use tracing::{info, warn};
 
 use super::{Context, copy, point};
@@ -20,6 +21,9 @@ pub(super) async fn load(
     store: &mut Store,
     before: Option<State>,
 ) -> Result<(State, Indices), Failure> {
+    // The lock before anything else: what an interrupted copy seems to have left may be the work of one that is under way.
+    let mut point = Some(make_point(context, source).await?);
+    must_be_as_read(store, before.as_ref()).await?;
     let mut state = first_state(context, source);
     let (used, previous) = match before {
         Some(before) => {
@@ -30,8 +34,12 @@ pub(super) async fn load(
     };
     state.generation = next_generation(context, &state, used).await?;
     for _ in 0..ATTEMPTS {
+        let point = match point.take() {
+            Some(point) => point,
+            None => make_point(context, source).await?,
+        };
         plan_entries(context, &mut state, &previous);
-        if let Some(indices) = attempt(context, source, store, &mut state).await? {
+        if let Some(indices) = attempt(context, source, store, &mut state, point).await? {
             return Ok((state, indices));
         }
         warn!("a table was truncated or rewritten during the copy: beginning anew");
@@ -101,19 +109,38 @@ fn plan_entries(context: &Context, state: &mut State, previous: &[IndexState]) {
         .collect();
 }
 
+/// The consistent point of a copy, and the files of the tables before it was made: a table that is truncated or rewritten
+/// after that is empty for it.
+type Point = (Vec<(u32, Option<u32>)>, Snapshot);
+
+async fn make_point(context: &Context, source: &Source) -> Result<Point, Failure> {
+    Ok((files(context, source).await?, point::make(context, source).await?))
+}
+
+/// The state is still the one that the copy was decided on: another copy may have had the lock in between.
+async fn must_be_as_read(store: &mut Store, before: Option<&State>) -> Result<(), Failure> {
+    match store.load().await?.as_ref() == before {
+        true => Ok(()),
+        false => Err(Failure::reload("the state was changed by another copy")),
+    }
+}
+
 /// One copy. None when what it has read may not be the tables at its consistent point.
 async fn attempt(
     context: &Context,
     source: &Source,
     store: &mut Store,
     state: &mut State,
+    (before, snapshot): Point,
 ) -> Result<Option<Indices>, Failure> {
-    // A table that is truncated or rewritten after the snapshot was made is empty for it.
-    let before = files(context, source).await?;
-    let snapshot = point::make(context, source).await?;
     let indices = make_indices(context, store, state).await?;
     info!(at = %snapshot.at, tables = context.planned.len(), "copying the tables");
-    copy::all(context, source, &snapshot, &indices).await?;
+    if let Err(failure) = copy::all(context, source, &snapshot, &indices).await {
+        return Err(match are_as_planned(context, source).await? {
+            true => failure,
+            false => Failure::reload("a table was dropped or altered during the copy"),
+        });
+    }
     if files(context, source).await? != before {
         return Ok(None);
     }
@@ -182,6 +209,13 @@ pub(super) async fn drop_indices(context: &Context, state: &State) -> Result<(),
         context.target.delete_index(&index.index).await?;
     }
     Ok(())
+}
+
+/// The catalog still describes the tables as the plan was made of them.
+pub(super) async fn are_as_planned(context: &Context, source: &Source) -> Result<bool, Failure> {
+    let publication = &context.config.source.publication;
+    let now = catalog::published_tables(&source.client, publication, source.version).await?;
+    Ok(context.planned.iter().all(|one| now.contains(&one.table)))
 }
 
 /// The files that hold the tables and their partitions: another one after a rewrite or TRUNCATE.

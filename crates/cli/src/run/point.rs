@@ -22,6 +22,11 @@ pub(super) fn slot_of(owner: &str) -> String {
     format!("{}_next", owner.get(..LONGEST).unwrap_or(owner))
 }
 
+/// A copy is under way for the connector of the slot `owner`: its first one, or a build beside it.
+pub(crate) async fn is_copying(source: &Source, owner: &str) -> Result<bool, Failure> {
+    Ok(source.slot(&slot_of(owner)).await?.is_some())
+}
+
 /// Makes a consistent point. That of a copy that was just cut off may be there for a moment.
 pub(super) async fn make(context: &Context, source: &Source) -> Result<Snapshot, Failure> {
     let slot = slot_of(&context.owner);
