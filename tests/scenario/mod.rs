@@ -29,6 +29,7 @@ scenarios!(
     differential,
     encodings,
     gate,
+    generations,
     generator,
     idle,
     keys,

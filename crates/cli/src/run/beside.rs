@@ -77,8 +77,9 @@ pub(crate) async fn build(
     scope: &Scope,
     stop: &CancellationToken,
 ) -> Result<Option<Built>, Failure> {
+    let mut used = 0;
     for _ in 0..ATTEMPTS {
-        match attempt(config, scope, stop).await? {
+        match attempt(config, scope, stop, &mut used).await? {
             Attempt::Built(built) => return Ok(Some(built)),
             Attempt::Stopped => return Ok(None),
             Attempt::Changed(why) => {
@@ -98,14 +99,48 @@ enum Attempt {
     Changed(String),
 }
 
+/// `used` is the number of the last generation that was begun.
 async fn attempt(
     config: &Config,
     scope: &Scope,
     stop: &CancellationToken,
+    used: &mut u32,
 ) -> Result<Attempt, Failure> {
     let source = Source::connect(config).await?;
     let (mut context, mut source) = prepare::survey(config.clone(), source, stop.clone()).await?;
     let mut main = prepare::store(&context, &source);
+    connector_of(&mut main).await?;
+    choose(&mut context, scope)?;
+    if context.planned.is_empty() {
+        return Ok(Attempt::Built(Built { aliases: Vec::new() }));
+    }
+    let before = load::files(&context, &source).await?;
+    let snapshot = point::make(&context, &source).await?;
+    // As the build before has left it, whose lock this was.
+    let state = connector_of(&mut main).await?;
+    context.config.source.slot = point::slot_of(&context.owner).as_str().into();
+    context.follows_publication = false;
+    let mut store = prepare::store(&context, &source);
+    if let Some(left) = store.load().await? {
+        *used = left.generation.max(*used);
+        remove(&context.target, &mut store, &left, Some(&state)).await?;
+    }
+    let mut own = load::first_state(&context, &source);
+    own.generation = load::next_generation(&context, &own, state.generation.max(*used)).await?;
+    *used = own.generation;
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(Attempt::Stopped),
+        ended = fill(&context, &mut source, &mut main, &mut store, own, snapshot, before) => ended,
+    };
+    // Built or not: what is not part of the connector's state by now never will be.
+    if let Err(failure) = remove_own(&context.target, &mut main, &mut store, *used).await {
+        warn!(%failure, "the rest of the build could not be removed; the next start does");
+    }
+    ended
+}
+
+/// The state of the connector, which must have one to build beside.
+async fn connector_of(main: &mut Store) -> Result<State, Failure> {
     let state = main.load().await?.ok_or_else(|| {
         Failure::config("nothing has run for this slot and target yet", "start `wal2es run` first")
     })?;
@@ -115,30 +150,7 @@ async fn attempt(
             "wait for `wal2es run` to complete it, or start it again",
         ));
     }
-    choose(&mut context, scope)?;
-    if context.planned.is_empty() {
-        return Ok(Attempt::Built(Built { aliases: Vec::new() }));
-    }
-    let before = load::files(&context, &source).await?;
-    let snapshot = point::make(&context, &source).await?;
-    context.config.source.slot = point::slot_of(&context.owner).as_str().into();
-    context.follows_publication = false;
-    let mut store = prepare::store(&context, &source);
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(Attempt::Stopped),
-        ended = fill(&context, &mut source, &mut main, &mut store, &state, snapshot, before) => ended,
-    };
-    // Built or not: what is not part of the connector's state by now never will be.
-    let cleaned = async {
-        match main.load().await? {
-            Some(state) => remove_leftovers(&context.target, &mut store, Some(&state)).await,
-            None => Ok(()),
-        }
-    };
-    if let Err(failure) = cleaned.await {
-        warn!(%failure, "the rest of the build could not be removed; the next start does");
-    }
-    ended
+    Ok(state)
 }
 
 /// The copy and the stream after it, until the indices are part of the connector's state.
@@ -147,13 +159,10 @@ async fn fill(
     source: &mut Source,
     main: &mut Store,
     store: &mut Store,
-    state: &State,
+    mut own: State,
     snapshot: Snapshot,
     before: Vec<(u32, Option<u32>)>,
 ) -> Result<Attempt, Failure> {
-    remove_leftovers(&context.target, store, Some(state)).await?;
-    let mut own = load::first_state(context, source);
-    own.generation = load::next_generation(context, &own, state.generation).await?;
     let entry = |one: &Planned| {
         let mut entry = one.index.entry(own.generation, None);
         entry.held = true;
@@ -162,7 +171,12 @@ async fn fill(
     own.indexes = context.planned.iter().map(entry).collect();
     let indices = load::make_indices(context, store, &mut own).await?;
     info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
-    copy::all(context, source, &snapshot, &indices).await?;
+    if let Err(failure) = copy::all(context, source, &snapshot, &indices).await {
+        return match load::are_as_planned(context, source).await? {
+            true => Err(failure),
+            false => Ok(Attempt::Changed("it was dropped or altered".to_owned())),
+        };
+    }
     if load::files(context, source).await? != before {
         return Ok(Attempt::Changed("it was truncated or rewritten".to_owned()));
     }
@@ -221,7 +235,8 @@ async fn catch_up(
             },
         }
         follow.applier.drain().await?;
-        match merge::merge(main, &follow.applier.current_state()).await? {
+        let all = context.elsewhere.is_empty();
+        match merge::merge(main, &follow.applier.current_state(), all).await? {
             merge::Merged::Done => {
                 let aliases = context.planned.iter().map(|one| one.index.alias.clone()).collect();
                 break Ok(Attempt::Built(Built { aliases }));
@@ -259,7 +274,8 @@ fn choose(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
             ));
         }
     }
-    context.planned.retain(|one| aliases.contains(&one.index.alias));
+    let others = context.planned.extract_if(.., |one| !aliases.contains(&one.index.alias));
+    context.elsewhere = others.map(|one| one.table.oid).collect();
     Ok(())
 }
 
@@ -269,24 +285,43 @@ pub(crate) async fn clean_up(
     system: &System,
     source: &Source,
     owner: &str,
-    state: Option<&State>,
 ) -> Result<(), Failure> {
     let slot = point::slot_of(owner);
-    let mut store = Store::new(target.clone(), &system.system_id, &source.info.dbname, &slot);
-    // The document first: one that is written later belongs to a build that we must not disturb.
-    if store.load().await?.is_none() || source.slot(&slot).await?.is_some() {
+    let of = |slot: &str| Store::new(target.clone(), &system.system_id, &source.info.dbname, slot);
+    let mut store = of(&slot);
+    // The document first: one that is written later belongs to a build that we must not disturb. The connector's state
+    // last: what has become part of it did so before the slot went.
+    let Some(left) = store.load().await? else { return Ok(()) };
+    if source.slot(&slot).await?.is_some() {
         return Ok(());
     }
-    remove_leftovers(target, &mut store, state).await
+    let state = of(owner).load().await?;
+    remove(target, &mut store, &left, state.as_ref()).await
 }
 
-/// Drops the indices that the build's document names and `state`, the connector's, does not; and the document.
-async fn remove_leftovers(
+/// The same at the end of the build of `generation`. Its lock may have gone by now; the next build has another number.
+async fn remove_own(
+    target: &Target,
+    main: &mut Store,
+    store: &mut Store,
+    generation: u32,
+) -> Result<(), Failure> {
+    match store.load().await? {
+        Some(left) if left.generation == generation => {
+            let state = main.load().await?;
+            remove(target, store, &left, state.as_ref()).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Drops the indices that `left`, the document of a build, names and `state`, the connector's, does not; and the document.
+async fn remove(
     target: &Target,
     store: &mut Store,
+    left: &State,
     state: Option<&State>,
 ) -> Result<(), Failure> {
-    let Some(left) = store.load().await? else { return Ok(()) };
     let used = |name: &String| {
         let indexes = state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
         indexes.flat_map(|index| index.all()).any(|used| used == name)
@@ -294,6 +329,6 @@ async fn remove_leftovers(
     for name in left.indexes.iter().flat_map(|index| index.all()).filter(|name| !used(name)) {
         target.delete_index(name).await?;
     }
-    store.delete().await?;
+    store.delete_unless_changed().await?;
     Ok(())
 }

@@ -36,6 +36,7 @@ use crate::source::Source;
 pub(crate) use beside::{Scope, build, clean_up};
 use building::Building;
 pub(crate) use gate::fits;
+pub(crate) use point::is_copying;
 pub(crate) use prepare::{Context, survey};
 use prepare::{Prepared, prepare};
 use watch::Watch;
@@ -76,6 +77,15 @@ enum Round {
     Reload,
 }
 
+/// How far a round has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Nothing,
+    /// What had to be built in place is built.
+    Prepared,
+    Stream,
+}
+
 /// Runs until `stop`, or until caught up if asked so.
 pub(crate) async fn run(
     args: &Args,
@@ -86,11 +96,12 @@ pub(crate) async fn run(
     let (mut rebuild, mut rebuilds) = (options.rebuild, 0);
     let mut config = Config::load(args)?;
     loop {
-        let mut streamed = false;
+        let mut reached = Reached::Nothing;
         let now = Options { rebuild, ..options };
-        let ended = round(config.clone(), now, &mut goal, &mut streamed, &stop).await;
-        if streamed {
-            (rebuild, rebuilds) = (false, 0);
+        let ended = round(config.clone(), now, &mut goal, &mut reached, &stop).await;
+        rebuild &= reached == Reached::Nothing;
+        if reached == Reached::Stream {
+            rebuilds = 0;
         }
         match ended {
             Ok(Round::End(end)) => return Ok(end),
@@ -121,7 +132,7 @@ async fn round(
     config: Config,
     options: Options,
     goal: &mut Option<Lsn>,
-    streamed: &mut bool,
+    reached: &mut Reached,
     stop: &CancellationToken,
 ) -> Result<Round, Failure> {
     let prepared = tokio::select! {
@@ -129,10 +140,13 @@ async fn round(
         prepared = prepare(config, options, goal, stop.clone()) => prepared?,
     };
     let Prepared { context, mut source, mut applier, mut spool, missing } = prepared;
-    *streamed = true;
+    *reached = Reached::Prepared;
     let mut building = Building::of(&context, &missing);
     let ended =
         stream(&context, &mut source, &mut applier, *goal, spool.as_mut(), &mut building).await;
+    if applier.sessions() > 0 {
+        *reached = Reached::Stream;
+    }
     building.end().await;
     if let Err(failure) = &ended
         && let Some((reason, at)) = failure.needs_resync()
