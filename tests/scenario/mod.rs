@@ -31,6 +31,7 @@ scenarios!(
     differential,
     encodings,
     gate,
+    generations,
     generator,
     http,
     idle,

@@ -17,13 +17,19 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("dropped_and_made_anew", dropped_and_made_anew),
     Scenario::new("added_to_the_configuration", added_to_the_configuration),
     Scenario::new("added_without_a_key", added_without_a_key),
+    Scenario::new("dropped_while_it_is_built", dropped_while_it_is_built),
 ];
 
 /// A connector that follows all tables of its publication, of which `first` is there. Their names begin with `name`.
 fn following(name: &str, first: &str) -> (Case, Connector) {
+    following_at(name, first, "500ms")
+}
+
+/// The same, looking into the catalog that often.
+fn following_at(name: &str, first: &str, interval: &str) -> (Case, Connector) {
     let mut case = Case::shared(name);
     case.config.as_object_mut().unwrap().remove("indexes");
-    case.config["source"]["catalog_interval"] = json!("500ms");
+    case.config["source"]["catalog_interval"] = json!(interval);
     case.execute(&format!(
         "CREATE TABLE {first} (id int PRIMARY KEY, n int); INSERT INTO {first} VALUES (1, 1); \
          CREATE PUBLICATION {name} FOR TABLE {first}"
@@ -176,4 +182,24 @@ fn added_without_a_key() {
     case.execute("INSERT INTO tables_bad_b VALUES (1)");
     connector.end(PATIENCE).expect(2, &["tables_bad_b", "key"]);
     remove(&case, &["tables_bad_a"]);
+}
+
+/// The build has read the catalog and waits for a transaction that is open; when it comes to the copy the table has gone.
+fn dropped_while_it_is_built() {
+    // What the build meets, the next look of the connector is to come later.
+    let (mut case, mut connector) = following_at("tables_gone", "tables_gone_a", "5s");
+    case.execute("CREATE TABLE tables_gone_b (id int PRIMARY KEY); CREATE TABLE tables_gone_c (id int PRIMARY KEY)");
+    let mut other = case.database.session();
+    let mut open = other.transaction().unwrap();
+    open.batch_execute("SELECT pg_current_xact_id()").unwrap();
+    case.execute("ALTER PUBLICATION tables_gone ADD TABLE tables_gone_b, tables_gone_c");
+    wait_for("the build", PATIENCE, || slots(&mut case).contains(&"tables_gone_next".to_owned()).then_some(()));
+    case.execute("DROP TABLE tables_gone_b");
+    open.commit().unwrap();
+    shown(&case, "tables_gone_c");
+    case.execute("INSERT INTO tables_gone_c VALUES (1)");
+    compare(&mut case, "tables_gone_c");
+    connector.must_run();
+    connector.stop();
+    remove(&case, &["tables_gone_a", "tables_gone_b", "tables_gone_c"]);
 }

@@ -112,7 +112,7 @@ impl Reports {
     /// # Errors
     /// The target does not answer.
     pub async fn delete(&self) -> Result<(), ApiError> {
-        self.target.delete_doc(INDEX, &self.id).await
+        self.target.delete_doc(INDEX, &self.id, None).await
     }
 }
 

@@ -176,7 +176,11 @@ async fn leads_here(target: &Target, state: &IndexState, owner: &Owner) -> Resul
     }
     let alias = &state.alias;
     let behind = target.alias(alias).await?;
-    let ours = |index: &String| *index == state.index || state.shown.as_ref() == Some(index);
+    // The alias may have been moved after the state said so, just before another index took that one's place.
+    let moved_on = |index: &String| state.is_hidden() && state.retired.contains(index);
+    let ours = |index: &String| {
+        *index == state.index || state.shown.as_ref() == Some(index) || moved_on(index)
+    };
     let Some(other) = behind.iter().find(|index| !ours(index)) else {
         return match (&state.shown, behind.as_slice()) {
             (None, _) | (Some(_), [_]) => Ok(()),

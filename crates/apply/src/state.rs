@@ -369,8 +369,17 @@ impl Store {
     /// # Errors
     /// The target does not answer.
     pub async fn delete(&mut self) -> Result<(), Error> {
-        self.target.delete_doc(INDEX, &self.id).await?;
+        self.target.delete_doc(INDEX, &self.id, None).await?;
         self.at = None;
+        Ok(())
+    }
+
+    /// Deletes the document that was last loaded or saved, unless somebody has written another one since.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub async fn delete_unless_changed(&mut self) -> Result<(), Error> {
+        self.target.delete_doc(INDEX, &self.id, self.at.take()).await?;
         Ok(())
     }
 

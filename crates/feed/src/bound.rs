@@ -211,9 +211,11 @@ impl<'a> Tables<'a> {
         self.followed.get(at).is_some_and(|one| commit < one.since)
     }
 
+    /// A table that had the name of a followed one before that was made counts as that one: its rows are older.
     fn at_of(&self, relation: &Relation) -> Option<usize> {
+        let named = || self.followed.iter().position(|one| one.table.name == relation.name);
         match relation.oid {
-            Some(oid) => self.by_oid.get(&oid).copied(),
+            Some(oid) => self.by_oid.get(&oid).copied().or_else(named),
             None => match self.names.get(&relation.name)? {
                 Known::Followed(at) | Known::Part(at) => Some(at),
                 Known::Other => None,

@@ -192,7 +192,7 @@ fn what_an_index_has_already_is_passed_over_and_counted() {
     let made = r#"1: 0/2 {"id":2,"a":"b"}"#;
     assert_eq!(
         lines.unwrap(),
-        ["begin 0/FF8", "emptied []", "commit 0/1000", "begin 0/1FF8", made, "commit 0/2000"]
+        ["begin 0/FF8", "commit 0/1000", "begin 0/1FF8", made, "commit 0/2000"]
     );
 }
 
@@ -301,4 +301,22 @@ fn a_delete_that_names_only_the_key_does_not_hide_a_later_change() {
     assert_eq!(text(&made, &[&[gone, gone]], other).unwrap()[1..3], ["1: 0/1 gone", "2: 0/1 gone"]);
     let broken = needs_resync(text(&made, &[&[gone, row]], other));
     assert_eq!(broken, "column \"a\" was dropped or renamed");
+}
+
+/// A table that had the name before the followed one was made.
+#[test]
+fn rows_of_a_table_of_before_are_passed_over_as_well() {
+    let made = Made { since: Lsn::new(0x1800), ..Made::new(IndexSpec::default()) };
+    let mut tables = Tables::new(made.followed(), made.shapes(), true);
+    let before = Relation {
+        number: 0,
+        oid: Some(0x3FFF),
+        name: TableName::new("public", "t"),
+        identity: None,
+        columns: Vec::new(),
+    };
+    assert!(tables.is_ahead(&before, Lsn::new(0x1700)));
+    assert!(!tables.is_ahead(&before, Lsn::new(0x1800)));
+    let found = tables.find(&before, false, Lsn::new(0x1800), &mut None);
+    assert!(matches!(found, Err(FeedError::Resync(_))), "it has come after the followed one");
 }

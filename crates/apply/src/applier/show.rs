@@ -96,10 +96,15 @@ impl Applier {
 
     /// Drops the indices that nobody reads any more, nor would write to after a restart.
     pub(super) fn start_dropping(&mut self) {
-        let retired: Vec<String> =
-            self.indices.with(|list| list.iter().flat_map(|m| m.state.retired.clone()).collect());
+        let retired: Vec<(String, String)> = self.indices.with(|list| {
+            let of = |m: &Managed| {
+                let alias = m.state.alias.clone();
+                m.state.retired.clone().into_iter().map(move |name| (alias.clone(), name))
+            };
+            list.iter().flat_map(of).collect()
+        });
         let (named, names): (Vec<_>, Vec<_>) =
-            retired.into_iter().partition(|name| self.saved_indices.contains(name));
+            retired.into_iter().partition(|(_, name)| self.saved_indices.contains(name));
         if names.is_empty() {
             self.plan_to_drop();
             if !named.is_empty() {
@@ -110,10 +115,13 @@ impl Applier {
         self.drop_at = None;
         let target = self.target.clone();
         self.dropping = Some(Box::pin(async move {
-            for name in &names {
-                persist(|| async { Ok(target.delete_index(name).await?) }).await?;
+            let mut dropped = Vec::new();
+            for (alias, name) in names {
+                if persist(|| drop_unread(&target, &alias, &name)).await? {
+                    dropped.push(name);
+                }
             }
-            Ok(names)
+            Ok(dropped)
         }));
     }
 
@@ -175,6 +183,15 @@ impl Applier {
         self.plan_to_drop();
         Ok(true)
     }
+}
+
+/// Drops an index, unless readers of the alias are led to it still: they have to be moved first.
+async fn drop_unread(target: &Target, alias: &str, name: &String) -> Result<bool, Error> {
+    if target.alias(alias).await?.contains(name) {
+        return Ok(false);
+    }
+    target.delete_index(name).await?;
+    Ok(true)
 }
 
 /// Saves `state` if the indices that it names are still the ones that were written.

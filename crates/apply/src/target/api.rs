@@ -293,10 +293,18 @@ impl Target {
         self.call(Method::PUT, &path, Some(source), &[200, 201]).await.map(drop)
     }
 
-    /// Deletes a document if it is there.
-    pub(crate) async fn delete_doc(&self, index: &str, id: &str) -> Result<(), ApiError> {
-        let path = format!("{}/_doc{}", segment(index), segment(id));
-        self.call(Method::DELETE, &path, None, &[200, 404]).await.map(drop)
+    /// Deletes a document if it is there, and still at `expected` if that is given.
+    pub(crate) async fn delete_doc(
+        &self,
+        index: &str,
+        id: &str,
+        expected: Option<DocVersion>,
+    ) -> Result<(), ApiError> {
+        let condition = expected.map_or_else(String::new, |at| {
+            format!("?if_seq_no={}&if_primary_term={}", at.seq_no, at.primary_term)
+        });
+        let path = format!("{}/_doc{}{condition}", segment(index), segment(id));
+        self.call(Method::DELETE, &path, None, &[200, 404, 409]).await.map(drop)
     }
 
     /// Names of the templates (of both kinds) that apply to an index of this name.

@@ -69,6 +69,13 @@ fn stopped() -> Failure {
     Failure::retry("stopped before the new generation was built", "start it again")
 }
 
+fn not_moved() -> Failure {
+    Failure::retry(
+        "stopped before the aliases had moved over",
+        "the connector moves them over when it runs",
+    )
+}
+
 /// Whether the stream has a gap, so that nothing can follow the indices that are there; and why.
 async fn needs_all(
     found: &mut Installation,
@@ -136,8 +143,16 @@ async fn wait_until_shown(
         if nobody_since.is_some_and(|since| since.elapsed() > NOBODY_AFTER) {
             info!("no connector runs: moving the aliases over");
             let options = Options { until_caught_up: true, rebuild: false };
-            take_its_place(args, config, options, stop).await?;
-            return Ok(());
+            match take_its_place(args, config, options, stop.clone()).await {
+                Ok(End::CaughtUp(_)) => return Ok(()),
+                Ok(End::Stopped) => return Err(not_moved()),
+                // A connector has come back.
+                Err(failure) if failure.is_transient() => {
+                    warn!(%failure, "the aliases could not be moved over; waiting for the connector");
+                    nobody_since = None;
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         if nudged.elapsed() > Duration::from_secs(1) {
             // A connector that has nothing to save does not look at the state.
@@ -151,10 +166,7 @@ async fn wait_until_shown(
             ));
         }
         tokio::select! {
-            () = stop.cancelled() => return Err(Failure::retry(
-                "stopped before the aliases had moved over",
-                "the connector moves them over when it runs",
-            )),
+            () = stop.cancelled() => return Err(not_moved()),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }

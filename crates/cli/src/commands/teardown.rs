@@ -28,6 +28,12 @@ pub(super) async fn perform(
         }
         other => other.is_some(),
     };
+    if crate::run::is_copying(&found.source, slot).await? {
+        return Err(Failure::retry(
+            format!("a copy is under way for the slot {slot}"),
+            "stop `wal2es run` or `wal2es resync` first",
+        ));
+    }
     let has_publication = snapshot::catalog::publication(client, publication).await?.is_some();
     let indexes = found.state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
     let mut names: Vec<String> = indexes.flat_map(|index| index.all()).cloned().collect();
@@ -68,7 +74,7 @@ pub(super) async fn perform(
             found.target.put_settings(name, &json!({"index.refresh_interval": null})).await?;
         }
     }
-    crate::run::clean_up(&found.target, &found.system, &found.source, slot, None).await?;
+    crate::run::clean_up(&found.target, &found.system, &found.source, slot).await?;
     found.store.delete().await?;
     found.reports(config).delete().await?;
     answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {

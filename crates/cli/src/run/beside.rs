@@ -80,9 +80,10 @@ pub(crate) async fn build(
     stop: &CancellationToken,
     run: Option<Arc<Monitor>>,
 ) -> Result<Option<Built>, Failure> {
+    let mut used = 0;
     for _ in 0..ATTEMPTS {
         let monitor = Arc::new(Monitor::of_build(config, stop.clone(), run.clone()));
-        let ended = attempt(config, scope, stop, monitor.clone()).await;
+        let ended = attempt(config, scope, stop, &mut used, monitor.clone()).await;
         monitor.close();
         match ended? {
             Attempt::Built(built) => return Ok(Some(built)),
@@ -104,16 +105,49 @@ enum Attempt {
     Changed(String),
 }
 
+/// `used` is the number of the last generation that was begun.
 async fn attempt(
     config: &Config,
     scope: &Scope,
     stop: &CancellationToken,
+    used: &mut u32,
     monitor: Arc<Monitor>,
 ) -> Result<Attempt, Failure> {
     let source = Source::connect(config).await?;
     let (mut context, mut source) =
         prepare::survey(config.clone(), source, stop.clone(), monitor).await?;
     let mut main = prepare::store(&context, &source);
+    connector_of(&mut main).await?;
+    choose(&mut context, scope)?;
+    if context.planned.is_empty() {
+        return Ok(Attempt::Built(Built { aliases: Vec::new() }));
+    }
+    let keeper = point::lock(&context, &source).await?;
+    // As the build before has left it, whose lock this was.
+    let state = connector_of(&mut main).await?;
+    context.config.source.slot = point::slot_of(&context.owner).as_str().into();
+    context.follows_publication = false;
+    let mut store = prepare::store(&context, &source);
+    if let Some(left) = store.load().await? {
+        *used = left.generation.max(*used);
+        remove(&context.target, &mut store, &left, Some(&state)).await?;
+    }
+    let mut own = load::first_state(&context, &source);
+    own.generation = load::next_generation(&context, &own, state.generation.max(*used)).await?;
+    *used = own.generation;
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(Attempt::Stopped),
+        ended = fill(&context, &mut source, &mut main, &mut store, own, keeper) => ended,
+    };
+    // Built or not: what is not part of the connector's state by now never will be.
+    if let Err(failure) = remove_own(&context.target, &mut main, &mut store, *used).await {
+        warn!(%failure, "the rest of the build could not be removed; the next start does");
+    }
+    ended
+}
+
+/// The state of the connector, which must have one to build beside.
+async fn connector_of(main: &mut Store) -> Result<State, Failure> {
     let state = main.load().await?.ok_or_else(|| {
         Failure::config("nothing has run for this slot and target yet", "start `wal2es run` first")
     })?;
@@ -123,29 +157,7 @@ async fn attempt(
             "wait for `wal2es run` to complete it, or start it again",
         ));
     }
-    choose(&mut context, scope)?;
-    if context.planned.is_empty() {
-        return Ok(Attempt::Built(Built { aliases: Vec::new() }));
-    }
-    let keeper = point::lock(&context, &source).await?;
-    context.config.source.slot = point::slot_of(&context.owner).as_str().into();
-    context.follows_publication = false;
-    let mut store = prepare::store(&context, &source);
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(Attempt::Stopped),
-        ended = fill(&context, &mut source, &mut main, &mut store, &state, keeper) => ended,
-    };
-    // Built or not: what is not part of the connector's state by now never will be.
-    let cleaned = async {
-        match main.load().await? {
-            Some(state) => remove_leftovers(&context.target, &mut store, Some(&state)).await,
-            None => Ok(()),
-        }
-    };
-    if let Err(failure) = cleaned.await {
-        warn!(%failure, "the rest of the build could not be removed; the next start does");
-    }
-    ended
+    Ok(state)
 }
 
 /// The copy and the stream after it, until the indices are part of the connector's state.
@@ -154,12 +166,9 @@ async fn fill(
     source: &mut Source,
     main: &mut Store,
     store: &mut Store,
-    state: &State,
+    mut own: State,
     keeper: Keeper,
 ) -> Result<Attempt, Failure> {
-    remove_leftovers(&context.target, store, Some(state)).await?;
-    let mut own = load::first_state(context, source);
-    own.generation = load::next_generation(context, &own, state.generation).await?;
     let entry = |one: &Planned| {
         let mut entry = one.index.entry(own.generation, None);
         entry.held = true;
@@ -180,7 +189,9 @@ async fn fill(
         Err(failure) if failure.is_cured_by_copying_again() => {
             return Ok(Attempt::Changed(failure.cause().to_owned()));
         }
-        copied => copied?,
+        Err(failure) if load::are_as_planned(context, source).await? => return Err(failure),
+        Err(_) => return Ok(Attempt::Changed("it was dropped or altered".to_owned())),
+        Ok(copied) => copied,
     };
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     own.step = Step::Streaming;
@@ -238,7 +249,8 @@ async fn catch_up(
             },
         }
         follow.applier.drain().await?;
-        match merge::merge(main, &follow.applier.current_state()).await? {
+        let all = context.elsewhere.is_empty();
+        match merge::merge(main, &follow.applier.current_state(), all).await? {
             merge::Merged::Done => {
                 let aliases = context.planned.iter().map(|one| one.index.alias.clone()).collect();
                 break Ok(Attempt::Built(Built { aliases }));
@@ -276,7 +288,8 @@ fn choose(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
             ));
         }
     }
-    context.planned.retain(|one| aliases.contains(&one.index.alias));
+    let others = context.planned.extract_if(.., |one| !aliases.contains(&one.index.alias));
+    context.elsewhere = others.map(|one| one.table.oid).collect();
     Ok(())
 }
 
@@ -286,24 +299,42 @@ pub(crate) async fn clean_up(
     system: &System,
     source: &Source,
     owner: &str,
-    state: Option<&State>,
 ) -> Result<(), Failure> {
-    let slot = point::slot_of(owner);
-    let mut store = Store::new(target.clone(), &system.system_id, &source.info.dbname, &slot);
-    // The document first: one that is written later belongs to a build that we must not disturb.
-    if store.load().await?.is_none() || source.slot(&slot).await?.is_some() {
+    let of = |slot: &str| Store::new(target.clone(), &system.system_id, &source.info.dbname, slot);
+    let mut store = of(&point::slot_of(owner));
+    if store.load().await?.is_none() {
         return Ok(());
     }
-    remove_leftovers(target, &mut store, state).await
+    // What a build seems to have left may be the work of one that is under way.
+    let Some(_lock) = point::try_lock(source, owner).await? else { return Ok(()) };
+    let Some(left) = store.load().await? else { return Ok(()) };
+    let state = of(owner).load().await?;
+    remove(target, &mut store, &left, state.as_ref()).await
 }
 
-/// Drops the indices that the build's document names and `state`, the connector's, does not; and the document.
-async fn remove_leftovers(
+/// The same at the end of the build of `generation`. Its lock may have gone by now; the next build has another number.
+async fn remove_own(
+    target: &Target,
+    main: &mut Store,
+    store: &mut Store,
+    generation: u32,
+) -> Result<(), Failure> {
+    match store.load().await? {
+        Some(left) if left.generation == generation => {
+            let state = main.load().await?;
+            remove(target, store, &left, state.as_ref()).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Drops the indices that `left`, the document of a build, names and `state`, the connector's, does not; and the document.
+async fn remove(
     target: &Target,
     store: &mut Store,
+    left: &State,
     state: Option<&State>,
 ) -> Result<(), Failure> {
-    let Some(left) = store.load().await? else { return Ok(()) };
     let used = |name: &String| {
         let indexes = state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
         indexes.flat_map(|index| index.all()).any(|used| used == name)
@@ -311,6 +342,6 @@ async fn remove_leftovers(
     for name in left.indexes.iter().flat_map(|index| index.all()).filter(|name| !used(name)) {
         target.delete_index(name).await?;
     }
-    store.delete().await?;
+    store.delete_unless_changed().await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use apply::{FORMULA, IndexState, Indices, Managed, Replicas, State, Step, Store};
 use change::Lsn;
+use snapshot::{Keeper, catalog};
 use tracing::{info, warn};
 
 use super::{Context, copy, limits, point};
@@ -20,6 +21,9 @@ pub(super) async fn load(
     store: &mut Store,
     before: Option<State>,
 ) -> Result<(State, Indices), Failure> {
+    // The lock before anything else: what an interrupted copy seems to have left may be the work of one that is under way.
+    let mut keeper = Some(point::lock(context, source).await?);
+    must_be_as_read(store, before.as_ref()).await?;
     let mut state = first_state(context, source);
     let (used, previous) = match before {
         Some(before) => {
@@ -30,8 +34,12 @@ pub(super) async fn load(
     };
     state.generation = next_generation(context, &state, used).await?;
     for _ in 0..ATTEMPTS {
+        let keeper = match keeper.take() {
+            Some(keeper) => keeper,
+            None => point::lock(context, source).await?,
+        };
         plan_entries(context, &mut state, &previous);
-        if let Some(indices) = attempt(context, source, store, &mut state).await? {
+        if let Some(indices) = attempt(context, source, store, &mut state, keeper).await? {
             return Ok((state, indices));
         }
         warn!("a table was truncated or rewritten during the copy: beginning anew");
@@ -101,14 +109,22 @@ fn plan_entries(context: &Context, state: &mut State, previous: &[IndexState]) {
         .collect();
 }
 
+/// The state is still the one that the copy was decided on: another copy may have had the lock in between.
+async fn must_be_as_read(store: &mut Store, before: Option<&State>) -> Result<(), Failure> {
+    match store.load().await?.as_ref() == before {
+        true => Ok(()),
+        false => Err(Failure::reload("the state was changed by another copy")),
+    }
+}
+
 /// One copy. None when what it has read may not be the tables at its consistent point.
 async fn attempt(
     context: &Context,
     source: &Source,
     store: &mut Store,
     state: &mut State,
+    keeper: Keeper,
 ) -> Result<Option<Indices>, Failure> {
-    let keeper = point::lock(context, source).await?;
     let (indices, replicas) = make_indices(context, store, state).await?;
     let snapshot = point::make(context, keeper).await?;
     let at = snapshot.at;
@@ -123,7 +139,9 @@ async fn attempt(
     drop(loading);
     let (copied, snapshot) = match copied {
         Err(failure) if failure.is_cured_by_copying_again() => return Ok(None),
-        copied => copied?,
+        Err(failure) if are_as_planned(context, source).await? => return Err(failure),
+        Err(_) => return Err(Failure::reload("a table was dropped or altered during the copy")),
+        Ok(copied) => copied,
     };
     snapshot.end().await;
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
@@ -192,4 +210,11 @@ pub(super) async fn drop_indices(context: &Context, state: &State) -> Result<(),
         context.target.delete_index(&index.index).await?;
     }
     Ok(())
+}
+
+/// The catalog still describes the tables as the plan was made of them.
+pub(super) async fn are_as_planned(context: &Context, source: &Source) -> Result<bool, Failure> {
+    let publication = &context.config.source.publication;
+    let now = catalog::published_tables(&source.client, publication, source.version).await?;
+    Ok(context.planned.iter().all(|one| now.contains(&one.table)))
 }

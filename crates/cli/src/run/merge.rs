@@ -17,8 +17,8 @@ pub(super) enum Merged {
     NotYet,
 }
 
-/// Puts the indices of `built` into the state that `main` has.
-pub(super) async fn merge(main: &mut Store, built: &State) -> Result<Merged, Failure> {
+/// Puts the indices of `built` into the state that `main` has. `all`: no other tables are followed, whatever the state has.
+pub(super) async fn merge(main: &mut Store, built: &State, all: bool) -> Result<Merged, Failure> {
     let Some(state) = main.load().await? else {
         return Err(Failure::stop(
             "the state document of the connector has gone during the build",
@@ -34,14 +34,14 @@ pub(super) async fn merge(main: &mut Store, built: &State) -> Result<Merged, Fai
             "try again",
         ));
     }
-    let merged = merged(&state, built);
+    let merged = merged(&state, built, all);
     Ok(match main.change(&merged).await? {
         true => Merged::Done,
         false => Merged::NotYet,
     })
 }
 
-fn merged(state: &State, built: &State) -> State {
+fn merged(state: &State, built: &State, all: bool) -> State {
     let mut merged = State { generation: built.generation, ..state.clone() };
     for new in &built.indexes {
         let same = |index: &mut IndexState| index.alias == new.alias;
@@ -51,7 +51,10 @@ fn merged(state: &State, built: &State) -> State {
         merged.indexes.push(in_place_of(before, new, built));
     }
     let replaced = |alias: &String| built.indexes.iter().any(|new| new.alias == *alias);
-    let all = built.indexes.len() == merged.indexes.len();
+    if all {
+        let left = merged.indexes.extract_if(.., |index| !replaced(&index.alias));
+        merged.detached.extend(left.map(|index| index.left_behind(state.applied_lsn)));
+    }
     if all || (!merged.needs_resync_of.is_empty() && merged.needs_resync_of.iter().all(replaced)) {
         merged.needs_resync = None;
         merged.needs_resync_of.clear();
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn a_new_index_waits_behind_the_one_that_readers_see() {
         let before = state(1, "0/20", &[index("a", 1), index("b", 1)]);
-        let merged = merged(&before, &built("b"));
+        let merged = merged(&before, &built("b"), false);
         assert_eq!((merged.generation, merged.applied_lsn), (2, Lsn::new(0x20)));
         let b = merged.indexes.iter().find(|index| index.alias == "b").unwrap();
         assert_eq!((b.index.as_str(), b.shown.as_deref()), ("b-g2", Some("b-g1")));
@@ -115,7 +118,7 @@ mod tests {
     fn one_that_was_rolled_back_or_truncated_leaves_nothing_behind() {
         let mut before = state(1, "0/20", &[index("b", 1)]);
         before.indexes[0].index = "b-g1.t1".into();
-        let merged = merged(&before, &built("b"));
+        let merged = merged(&before, &built("b"), false);
         assert_eq!(merged.indexes[0].shown.as_deref(), Some("b-g1"));
         assert_eq!(merged.indexes[0].retired, ["b-g1.t1"]);
     }
@@ -124,7 +127,7 @@ mod tests {
     fn a_table_that_was_left_takes_its_alias_up_again() {
         let mut before = state(1, "0/20", &[index("a", 1), index("b", 1)]);
         before.detached = before.indexes.split_off(1);
-        let merged = merged(&before, &built("b"));
+        let merged = merged(&before, &built("b"), false);
         assert_eq!(merged.detached, []);
         assert_eq!(merged.indexes[1].shown.as_deref(), Some("b-g1"));
     }
@@ -134,14 +137,20 @@ mod tests {
         let mut before = state(1, "0/20", &[index("a", 1), index("b", 1)]);
         before.needs_resync = Some("why".into());
         before.needs_resync_of = vec!["b".into()];
-        assert_eq!(merged(&before, &built("b")).needs_resync, None);
-        assert!(merged(&before, &built("a")).needs_resync.is_some());
+        assert_eq!(merged(&before, &built("b"), false).needs_resync, None);
+        assert!(merged(&before, &built("a"), false).needs_resync.is_some());
         before.needs_resync_of.clear();
         assert!(
-            merged(&before, &built("b")).needs_resync.is_some(),
+            merged(&before, &built("b"), false).needs_resync.is_some(),
             "it may be about the other one"
         );
-        before.indexes.remove(0);
-        assert_eq!(merged(&before, &built("b")).needs_resync, None);
+        // The other one is not followed any more, whatever was wrong with it.
+        let merged = merged(&before, &built("b"), true);
+        assert_eq!(merged.needs_resync, None);
+        assert_eq!((merged.indexes.len(), merged.detached.len()), (1, 1));
+        assert_eq!(
+            (&*merged.detached[0].alias, merged.detached[0].shown_lsn),
+            ("a", Lsn::new(0x20))
+        );
     }
 }

@@ -39,6 +39,7 @@ use crate::source::Source;
 pub(crate) use beside::{Scope, build, clean_up};
 use building::Building;
 pub(crate) use gate::fits;
+pub(crate) use point::is_copying;
 pub(crate) use prepare::{Context, survey};
 use prepare::{Prepared, prepare};
 use watch::Watch;
@@ -79,6 +80,15 @@ enum Round {
     Reload,
 }
 
+/// How far a round has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Nothing,
+    /// What had to be built in place is built.
+    Prepared,
+    Stream,
+}
+
 /// Runs until `stop`, or until caught up if asked so.
 pub(crate) async fn run(
     args: &Args,
@@ -90,12 +100,13 @@ pub(crate) async fn run(
     let (mut rebuild, mut rebuilds) = (options.rebuild, 0);
     let mut config = Config::load(args)?;
     loop {
-        let mut streamed = false;
+        let mut reached = Reached::Nothing;
         let now = Options { rebuild, ..options };
-        let began = Began { goal: &mut goal, streamed: &mut streamed, monitor: monitor.clone() };
+        let began = Began { goal: &mut goal, reached: &mut reached, monitor: monitor.clone() };
         let ended = round(config.clone(), now, began, &stop).await;
-        if streamed {
-            (rebuild, rebuilds) = (false, 0);
+        rebuild &= reached == Reached::Nothing;
+        if reached == Reached::Stream {
+            rebuilds = 0;
         }
         match ended {
             Ok(Round::End(end)) => return Ok(end),
@@ -125,8 +136,7 @@ pub(crate) async fn run(
 struct Began<'a> {
     /// What `run` has to reach, once that is known.
     goal: &'a mut Option<Lsn>,
-    /// The gate was passed.
-    streamed: &'a mut bool,
+    reached: &'a mut Reached,
     monitor: Arc<Monitor>,
 }
 
@@ -137,16 +147,19 @@ async fn round(
     began: Began<'_>,
     stop: &CancellationToken,
 ) -> Result<Round, Failure> {
-    let Began { goal, streamed, monitor } = began;
+    let Began { goal, reached, monitor } = began;
     let prepared = tokio::select! {
         () = stop.cancelled() => return Ok(Round::End(End::Stopped)),
         prepared = prepare(config, options, goal, stop.clone(), monitor) => prepared?,
     };
     let Prepared { context, mut source, mut applier, mut spool, missing } = prepared;
-    *streamed = true;
+    *reached = Reached::Prepared;
     let mut building = Building::of(&context, &missing);
     let ended =
         stream(&context, &mut source, &mut applier, *goal, spool.as_mut(), &mut building).await;
+    if applier.sessions() > 0 {
+        *reached = Reached::Stream;
+    }
     building.end().await;
     if let Err(failure) = &ended
         && let Some((reason, at)) = failure.needs_resync()

@@ -32,6 +32,17 @@ fn key_of(owner: &str) -> i64 {
     digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
 }
 
+/// A copy is under way for the connector of the slot `owner`: its first one, or a build beside it.
+pub(crate) async fn is_copying(source: &Source, owner: &str) -> Result<bool, Failure> {
+    Ok(try_lock(source, owner).await?.is_none())
+}
+
+/// The lock of the connector of the slot `owner`, if nobody has it.
+pub(super) async fn try_lock(source: &Source, owner: &str) -> Result<Option<Keeper>, Failure> {
+    let mut keeper = Keeper::connect(&source.info).await?;
+    Ok(keeper.lock(key_of(owner)).await?.then_some(keeper))
+}
+
 /// Keeps all other copies of this connector away. One that was just cut off may be there for a moment.
 pub(super) async fn lock(context: &Context, source: &Source) -> Result<Keeper, Failure> {
     let began = Instant::now();

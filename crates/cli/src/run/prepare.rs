@@ -29,7 +29,7 @@ pub(crate) struct Context {
     pub(crate) owner: String,
     /// The configuration names no tables: those of the publication are followed, as they come and go.
     pub(crate) follows_publication: bool,
-    /// Published tables that are not among `planned` because their indices are being built.
+    /// Tables to be followed that are not among `planned`: their indices are being built, or this is the build of others.
     pub(crate) elsewhere: Vec<u32>,
     /// Told to stop.
     pub(crate) stop: CancellationToken,
@@ -83,7 +83,7 @@ pub(super) async fn prepare(
         gate::Verdict::GoOn { state, indices, missing } => (*state, indices, missing),
     };
     let Context { target, system, owner, .. } = &context;
-    beside::clean_up(target, system, &source, owner, Some(&state)).await?;
+    beside::clean_up(target, system, &source, owner).await?;
     context.monitor.indices(state.generation, &indices);
     let applier = applier(&context, store, indices, state);
     Ok(Prepared { context, source, applier, spool, missing })

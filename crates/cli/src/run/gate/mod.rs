@@ -50,6 +50,7 @@ pub(super) async fn check(
         return Ok(Verdict::Load(None));
     };
     same_connector(context, &state)?;
+    forget_what_is_not_planned(context, &mut state);
     if let Some(reason) = &state.needs_resync {
         return Err(Failure::stop(reason.clone(), ANEW));
     }
@@ -105,7 +106,21 @@ pub(crate) async fn fits(
     if slot.active_pid.is_none() {
         history::must_be_ours(context, source, &slot, at.durable, state.last_commit).await?;
     }
+    state.indexes.retain(|index| is_planned(context, &index.alias));
     Ok(apply::check(&context.target, &state.indexes).await?)
+}
+
+/// An index that nobody follows any more needs no resync: it stays as it is.
+fn forget_what_is_not_planned(context: &Context, state: &mut State) {
+    let of = &state.needs_resync_of;
+    if !of.is_empty() && !of.iter().any(|alias| is_planned(context, alias)) {
+        state.needs_resync = None;
+        state.needs_resync_of.clear();
+    }
+}
+
+fn is_planned(context: &Context, alias: &str) -> bool {
+    context.planned.iter().any(|one| one.index.alias == alias)
 }
 
 /// Takes those tables out of the plan that have no index yet, or one that was made of another table of the same name.
@@ -129,9 +144,8 @@ fn kept<'s>(state: &'s State, one: &Planned) -> Option<&'s IndexState> {
 /// What is not planned any more stays as it is.
 fn detach(context: &Context, state: &mut State) {
     let applied = state.applied_lsn;
-    let planned =
-        |index: &mut IndexState| context.planned.iter().any(|one| one.index.alias == index.alias);
-    let gone: Vec<_> = state.indexes.extract_if(.., |index| !planned(index)).collect();
+    let gone: Vec<_> =
+        state.indexes.extract_if(.., |index| !is_planned(context, &index.alias)).collect();
     for index in gone {
         tracing::warn!(
             table = %index.table,

@@ -1,0 +1,143 @@
+//! Generations in each other's way: what is being built, was built, or is shown is never taken for a leftover, and there is
+//! a way out of every state.
+
+use serde_json::{Value, json};
+
+use super::Scenario;
+use crate::support::case::Case;
+use crate::support::{PATIENCE, wait_for};
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("a_copy_that_is_under_way", a_copy_that_is_under_way),
+    Scenario::new("what_became_part_of_the_state", what_became_part_of_the_state),
+    Scenario::new("a_number_that_was_used", a_number_that_was_used),
+    Scenario::new("a_table_that_was_given_up", a_table_that_was_given_up),
+    Scenario::new("readers_that_were_moved_on_before", readers_that_were_moved_on_before),
+    Scenario::new("a_table_made_anew_before_it_was_reached", a_table_made_anew_before_it_was_reached),
+];
+
+/// Caught up, and stopped.
+fn stopped(name: &str) -> Case {
+    let mut case = Case::shared(name);
+    case.table("item", "id int PRIMARY KEY, n int");
+    case.execute("INSERT INTO item SELECT n, n FROM generate_series(1, 100) n");
+    case.catch_up();
+    wait_for("the slot to be free", PATIENCE, || {
+        let query = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
+        (!case.sql.query_one(query, &[&case.name]).unwrap().get::<_, bool>(0)).then_some(())
+    });
+    case
+}
+
+/// Writes the state document of the slot that is called like the connector's with `suffix` behind it.
+fn put_state(case: &Case, suffix: &str, state: &Value) {
+    let id = format!("{}.{}.{}{suffix}", state["system_id"].as_str().unwrap(), case.database.name, case.name);
+    case.search.expect("PUT", &format!("wal2es-state/_doc/{id}"), Some(state));
+}
+
+fn a_copy_that_is_under_way() {
+    let mut case = stopped("gen_copy");
+    let alias = case.alias("item");
+    let mut state = case.state().unwrap();
+    state["step"] = json!("copying");
+    put_state(&case, "", &state);
+    // Its lock.
+    let mut other = case.database.session();
+    let lock = "SELECT pg_create_logical_replication_slot('gen_copy_next', 'test_decoding', true)";
+    other.batch_execute(lock).unwrap();
+    case.command(&["run", "--until-caught-up"]).expect(1, &["another copy", "gen_copy_next"]);
+    assert_eq!(case.search.count(&alias), Some(100), "its index is as it was");
+    case.command(&["teardown", "--indices"]).expect(1, &["copy is under way", "stop"]);
+    assert_eq!(case.search.count(&alias), Some(100), "its index is as it was");
+    drop(other);
+    case.catch_up();
+    assert_eq!(case.search.generations(&alias), [format!("{alias}-g2")]);
+    case.compare();
+}
+
+/// A build was killed when its indices were part of the connector's state already, and its own document was still there.
+fn what_became_part_of_the_state() {
+    let mut case = stopped("gen_part");
+    let state = case.state().unwrap();
+    put_state(&case, "_next", &state);
+    case.catch_up();
+    case.compare();
+    put_state(&case, "_next", &state);
+    case.command(&["teardown"]).expect_success();
+    assert_eq!(case.search.count(&case.alias("item")), Some(100), "the index was to be kept");
+}
+
+/// A build was killed, and a request of it may still be executed.
+fn a_number_that_was_used() {
+    let mut case = stopped("gen_number");
+    let alias = case.alias("item");
+    let mut left = case.state().unwrap();
+    left["generation"] = json!(7);
+    left["indexes"][0]["index"] = json!(format!("{alias}-g7"));
+    left["indexes"][0]["shown"] = Value::Null;
+    put_state(&case, "_next", &left);
+    case.command(&["resync"]).expect_success();
+    assert_eq!(case.search.behind(&alias), Some(format!("{alias}-g8")));
+    case.compare();
+}
+
+fn a_table_that_was_given_up() {
+    let mut case = stopped("gen_given_up");
+    case.config["source"]["catalog_interval"] = json!("500ms");
+    case.table("other", "id int PRIMARY KEY");
+    case.execute("ALTER PUBLICATION gen_given_up ADD TABLE other");
+    let connector = case.run();
+    wait_for("its index", PATIENCE, || case.search.behind(&case.alias("other")));
+    case.execute("DROP TABLE other");
+    connector.end(PATIENCE).expect(3, &["other", "wal2es resync"]);
+    case.config["indexes"].as_array_mut().unwrap().pop();
+    // With a new generation of the rest, or without.
+    let before = case.state().unwrap();
+    case.command(&["resync"]).expect_success();
+    let mut state = case.state().unwrap();
+    assert_eq!(state["detached"][0]["alias"], json!(case.alias("other")));
+    for part in ["needs_resync", "needs_resync_of"] {
+        state[part] = before[part].clone();
+    }
+    let other = state["detached"].as_array_mut().unwrap().remove(0);
+    state["indexes"].as_array_mut().unwrap().push(other);
+    put_state(&case, "", &state);
+    case.execute("INSERT INTO item VALUES (1000, 1)");
+    case.command(&["run", "--until-caught-up"]).expect_success();
+    assert_eq!(case.search.count(&case.alias("item")), Some(101));
+    assert_eq!(case.state().unwrap()["needs_resync"], Value::Null);
+    case.search.expect("DELETE", &case.search.behind(&case.alias("other")).unwrap(), None);
+}
+
+/// A connector moved readers to the index of a truncated table, and its state was changed before it said so.
+fn readers_that_were_moved_on_before() {
+    let mut case = stopped("gen_moved");
+    let alias = case.alias("item");
+    case.execute("TRUNCATE item; INSERT INTO item VALUES (1, 1), (2, 2)");
+    case.catch_up();
+    let shown = format!("{alias}-g1.t1");
+    assert_eq!(case.search.behind(&alias), Some(shown));
+    let mut state = case.state().unwrap();
+    state["indexes"][0]["shown"] = json!(format!("{alias}-g1"));
+    state["indexes"][0]["retired"] = json!([]);
+    put_state(&case, "", &state);
+    case.execute("INSERT INTO item VALUES (3, 3)");
+    case.command(&["resync"]).expect_success();
+    assert_eq!(case.search.behind(&alias), Some(format!("{alias}-g2")));
+    case.compare();
+}
+
+/// The rows of the table of before come again, although the new one was built long after them.
+fn a_table_made_anew_before_it_was_reached() {
+    let mut case = stopped("gen_anew");
+    case.execute(
+        "INSERT INTO item VALUES (1000, 1); DROP TABLE item; CREATE TABLE item (id int PRIMARY KEY, n int); \
+         ALTER PUBLICATION gen_anew ADD TABLE item; INSERT INTO item VALUES (1, 7)",
+    );
+    let alias = case.alias("item");
+    case.command(&["resync", &alias]).expect_success();
+    case.compare();
+    case.execute("UPDATE item SET n = 8");
+    case.catch_up();
+    case.compare();
+}
