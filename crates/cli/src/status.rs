@@ -66,7 +66,16 @@ pub(crate) struct SlotStatus {
 pub(crate) struct IndexStatus {
     pub(crate) name: String,
     pub(crate) table: String,
+    /// The one that follows the stream.
     pub(crate) index: String,
+    /// The one that readers see.
+    pub(crate) shown: Option<String>,
+    /// It was turned back to by `rollback`.
+    pub(crate) rolled_back: bool,
+    /// Those of earlier generations that `rollback` can turn back to.
+    pub(crate) kept: Vec<String>,
+    /// Its table is followed.
+    pub(crate) followed: bool,
 }
 
 /// Whose report it is, and how old.
@@ -84,7 +93,36 @@ impl From<&IndexState> for IndexStatus {
             name: state.alias.clone(),
             table: state.table.clone(),
             index: state.index.clone(),
+            shown: state.shown.clone(),
+            rolled_back: state.held && state.shown.is_some(),
+            kept: state.kept.iter().map(|kept| kept.index.clone()).collect(),
+            followed: true,
         }
+    }
+}
+
+impl IndexStatus {
+    /// Of a table that is not published or configured any more.
+    pub(crate) fn detached(state: &IndexState) -> Self {
+        IndexStatus { followed: false, ..state.into() }
+    }
+
+    fn text(&self) -> String {
+        let IndexStatus { name, table, index, .. } = self;
+        let shown = match &self.shown {
+            _ if !self.followed => ", not followed any more".to_owned(),
+            Some(shown) if self.rolled_back => {
+                format!(", readers see {shown}, which does not follow the stream (rollback)")
+            }
+            Some(shown) if shown != index => format!(", readers see {shown} until it is shown"),
+            None => ", not shown yet".to_owned(),
+            Some(_) => String::new(),
+        };
+        let kept = match self.kept.as_slice() {
+            [] => String::new(),
+            kept => format!(", {} kept", kept.join(", ")),
+        };
+        format!("{name} ({index}) of {table}{shown}{kept}")
     }
 }
 
@@ -106,7 +144,7 @@ impl Status {
         }
         lines.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
         for index in self.indexes.iter().take(MOST) {
-            lines.push(("index", format!("{} ({}) of {}", index.name, index.index, index.table)));
+            lines.push(("index", index.text()));
         }
         if let Some(more) = self.indexes.len().checked_sub(MOST).filter(|more| *more > 0) {
             lines.push(("index", format!("and {more} more")));
@@ -216,6 +254,23 @@ fn progress_lines(progress: &Progress) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_readers_see_is_told_where_it_is_another_index() {
+        let text = r#"{"alias": "p", "table": "public.p", "index": "p-g2", "uuid": "", "histories": [], "shown": "p-g1",
+                       "retired": [], "truncations": 0, "plan_hash": ""}"#;
+        let mut state: IndexState = serde_json::from_str(text).unwrap();
+        let told = |state: &IndexState| IndexStatus::from(state).text();
+        assert_eq!(told(&state), "p (p-g2) of public.p, readers see p-g1 until it is shown");
+        state.held = true;
+        assert!(
+            told(&state).ends_with("readers see p-g1, which does not follow the stream (rollback)")
+        );
+        assert!(IndexStatus::detached(&state).text().ends_with("not followed any more"));
+        state.held = false;
+        state.shown = Some("p-g2".into());
+        assert_eq!(told(&state), "p (p-g2) of public.p");
+    }
 
     #[test]
     fn one_screen() {

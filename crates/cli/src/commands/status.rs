@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::limits::{self, Look};
 use crate::position;
-use crate::status::{FRESH_SECONDS, ReportStatus, SlotStatus, SourceStatus, Status};
+use crate::status::{FRESH_SECONDS, IndexStatus, ReportStatus, SlotStatus, SourceStatus, Status};
 
 pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Failure> {
     let found = Installation::find(config).await?;
@@ -39,6 +39,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
         status.lag_bytes = Some(current.since(state.applied_lsn));
         status.needs_resync = state.needs_resync.clone();
         status.indexes = state.indexes.iter().map(Into::into).collect();
+        status.indexes.extend(state.detached.iter().map(IndexStatus::detached));
     }
     if let Some(report) = report {
         reported(&mut status, report);

@@ -54,6 +54,10 @@ mod tests {
             name: "<script>alert('1')</script>".into(),
             table: "public.\"a&b\"".into(),
             index: "i".into(),
+            shown: None,
+            rolled_back: false,
+            kept: Vec::new(),
+            followed: true,
         };
         let html = of(&Status { indexes: vec![index], ..Status::default() });
         assert!(!html.contains("<script"), "{html}");

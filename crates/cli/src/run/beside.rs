@@ -189,9 +189,10 @@ async fn fill(
         Err(failure) if failure.is_cured_by_copying_again() => {
             return Ok(Attempt::Changed(failure.cause().to_owned()));
         }
-        Err(failure) if load::are_as_planned(context, source).await? => return Err(failure),
-        Err(_) => return Ok(Attempt::Changed("it was dropped or altered".to_owned())),
-        Ok(copied) => copied,
+        _ if !load::are_as_planned(context, source).await? => {
+            return Ok(Attempt::Changed("it was dropped or altered".to_owned()));
+        }
+        copied => copied?,
     };
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     own.step = Step::Streaming;

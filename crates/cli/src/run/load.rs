@@ -6,7 +6,7 @@ use change::Lsn;
 use snapshot::{Keeper, catalog};
 use tracing::{info, warn};
 
-use super::{Context, copy, limits, point};
+use super::{Context, copy, limits, point, watch};
 use crate::failure::Failure;
 use crate::source::Source;
 
@@ -139,9 +139,12 @@ async fn attempt(
     drop(loading);
     let (copied, snapshot) = match copied {
         Err(failure) if failure.is_cured_by_copying_again() => return Ok(None),
-        Err(failure) if are_as_planned(context, source).await? => return Err(failure),
-        Err(_) => return Err(Failure::reload("a table was dropped or altered during the copy")),
-        Ok(copied) => copied,
+        // What was copied before a table was altered is stale.
+        copied if !are_as_planned(context, source).await? => {
+            drop(copied);
+            return Err(Failure::reload("a table was dropped or altered during the copy"));
+        }
+        copied => copied?,
     };
     snapshot.end().await;
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
@@ -212,9 +215,13 @@ pub(super) async fn drop_indices(context: &Context, state: &State) -> Result<(),
     Ok(())
 }
 
-/// The catalog still describes the tables as the plan was made of them.
+/// The catalog still describes the tables as the plan was made of them, as far as documents show it.
 pub(super) async fn are_as_planned(context: &Context, source: &Source) -> Result<bool, Failure> {
     let publication = &context.config.source.publication;
+    let plugin = context.config.plugin()?;
     let now = catalog::published_tables(&source.client, publication, source.version).await?;
-    Ok(context.planned.iter().all(|one| now.contains(&one.table)))
+    Ok(context.planned.iter().all(|one| {
+        let now = now.iter().find(|now| now.oid == one.table.oid);
+        now.is_some_and(|now| watch::difference(one, now, plugin).is_none())
+    }))
 }

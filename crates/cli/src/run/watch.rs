@@ -236,7 +236,7 @@ async fn parts(client: &Client, oids: &[u32]) -> Result<Vec<(usize, Part)>, Fail
 }
 
 /// What of a table is not as it was when the plan was made, if documents show it.
-fn difference(one: &Planned, now: &Table, plugin: Plugin) -> Option<String> {
+pub(super) fn difference(one: &Planned, now: &Table, plugin: Plugin) -> Option<String> {
     let before = &one.table;
     if now.row_filter != before.row_filter {
         return Some("the row filter of the publication changed".to_owned());
