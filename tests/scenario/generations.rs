@@ -1,6 +1,7 @@
 //! Generations in each other's way: what is being built, was built, or is shown is never taken for a leftover, and there is
 //! a way out of every state.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::Scenario;
@@ -14,6 +15,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_table_that_was_given_up", a_table_that_was_given_up),
     Scenario::new("readers_that_were_moved_on_before", readers_that_were_moved_on_before),
     Scenario::new("a_table_made_anew_before_it_was_reached", a_table_made_anew_before_it_was_reached),
+    Scenario::new("a_slot_that_is_lost_during_each_copy", a_slot_that_is_lost_during_each_copy),
+    Scenario::new("a_table_altered_just_before_the_hand_over", a_table_altered_just_before_the_hand_over),
 ];
 
 /// Caught up, and stopped.
@@ -140,4 +143,42 @@ fn a_table_made_anew_before_it_was_reached() {
     case.execute("UPDATE item SET n = 8");
     case.catch_up();
     case.compare();
+}
+
+/// Copies without end would help nobody.
+fn a_slot_that_is_lost_during_each_copy() {
+    let mut case = stopped("gen_lost");
+    case.config["source"]["on_slot_loss"] = json!("resync");
+    case.execute("SELECT pg_drop_replication_slot('gen_lost')");
+    let mut other = case.database.session();
+    let mut connector = case.start(&["run"]);
+    // Somebody moves the slot on all the time.
+    let ended = wait_for("the end", PATIENCE, || {
+        let advance = "SELECT pg_logical_emit_message(true, '', ''); \
+                       SELECT pg_replication_slot_advance(slot_name, pg_current_wal_insert_lsn()) \
+                         FROM pg_replication_slots WHERE slot_name = 'gen_lost' AND NOT active";
+        let _ = other.batch_execute(advance);
+        connector.ended()
+    });
+    assert_eq!(ended.code(), Some(3), "{}", connector.log());
+    let copies = connector.log().matches("building a new generation").count();
+    assert_eq!(copies, 3, "{}", connector.log());
+}
+
+/// The connector meets the altered table when its state has an index of the altered one already.
+fn a_table_altered_just_before_the_hand_over() {
+    let mut case = stopped("gen_altered");
+    let mut connector = case.run();
+    wait_for("the stream", PATIENCE, || connector.log().contains("streaming from").then_some(()));
+    connector.signal(Signal::SIGSTOP);
+    case.execute("ALTER TABLE item ADD m int DEFAULT 5; INSERT INTO item VALUES (1000, 1, 1)");
+    let resync = case.start(&["resync"]);
+    wait_for("the hand-over", PATIENCE, || {
+        (case.state().unwrap()["generation"] == json!(2)).then_some(())
+    });
+    connector.signal(Signal::SIGCONT);
+    resync.end(PATIENCE).expect_success();
+    connector.must_run();
+    case.check();
+    connector.stop();
 }

@@ -135,6 +135,7 @@ async fn attempt(
     let mut own = load::first_state(&context, &source);
     own.generation = load::next_generation(&context, &own, state.generation.max(*used)).await?;
     *used = own.generation;
+    own.needs_resync = state.needs_resync;
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(Attempt::Stopped),
         ended = fill(&context, &mut source, &mut main, &mut store, own, keeper) => ended,
@@ -202,7 +203,7 @@ async fn fill(
     let mut store = prepare::store(context, source);
     store.load().await?;
     let mut applier = prepare::applier(context, store, indices, own);
-    catch_up(context, source, main, &mut applier, snapshot).await
+    catch_up(context, source, main, &mut applier, snapshot, &before).await
 }
 
 /// Follows the stream of the temporary slot until the indices can become part of the connector's state.
@@ -212,6 +213,7 @@ async fn catch_up(
     main: &mut Store,
     applier: &mut Applier,
     snapshot: Snapshot,
+    files: &[(u32, Option<u32>)],
 ) -> Result<Attempt, Failure> {
     let mut spool = feed::open_spool(context).await?;
     let options = feed::options(context, source)?;
@@ -250,8 +252,14 @@ async fn catch_up(
             },
         }
         follow.applier.drain().await?;
+        // The stream tells of a TRUNCATE, but not of a partition that went with its rows.
+        let now = load::files(context, follow.source).await?;
+        if !files.iter().all(|(oid, _)| now.iter().any(|(still, _)| still == oid)) {
+            break Ok(Attempt::Changed("a table or partition went".to_owned()));
+        }
         let all = context.elsewhere.is_empty();
         match merge::merge(main, &follow.applier.current_state(), all).await? {
+            merge::Merged::Outdated(why) => break Ok(Attempt::Changed(why)),
             merge::Merged::Done => {
                 let aliases = context.planned.iter().map(|one| one.index.alias.clone()).collect();
                 break Ok(Attempt::Built(Built { aliases }));

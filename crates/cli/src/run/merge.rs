@@ -15,6 +15,8 @@ pub(super) enum Merged {
     Done,
     /// The connector is ahead.
     NotYet,
+    /// Something has come to light since the build began: what was built may have it, too.
+    Outdated(String),
 }
 
 /// Puts the indices of `built` into the state that `main` has. `all`: no other tables are followed, whatever the state has.
@@ -28,6 +30,9 @@ pub(super) async fn merge(main: &mut Store, built: &State, all: bool) -> Result<
     if state.applied_lsn > built.applied_lsn {
         return Ok(Merged::NotYet);
     }
+    if let Some(why) = found_since(&state, built) {
+        return Ok(Merged::Outdated(why.clone()));
+    }
     if state.generation >= built.generation {
         return Err(Failure::retry(
             "the connector began a generation of its own during the build",
@@ -39,6 +44,11 @@ pub(super) async fn merge(main: &mut Store, built: &State, all: bool) -> Result<
         true => Merged::Done,
         false => Merged::NotYet,
     })
+}
+
+/// Why a resync is needed that was not known when the build began, which keeps what was known then.
+fn found_since<'s>(state: &'s State, built: &State) -> Option<&'s String> {
+    state.needs_resync.as_ref().filter(|why| built.needs_resync.as_ref() != Some(*why))
 }
 
 fn merged(state: &State, built: &State, all: bool) -> State {
@@ -130,6 +140,16 @@ mod tests {
         let merged = merged(&before, &built("b"), false);
         assert_eq!(merged.detached, []);
         assert_eq!(merged.indexes[1].shown.as_deref(), Some("b-g1"));
+    }
+
+    #[test]
+    fn what_came_to_light_during_the_build_is_not_cured_by_it() {
+        let (mut before, mut built) = (state(1, "0/20", vec![index("b", 1)]), built("b"));
+        assert_eq!(found_since(&before, &built), None);
+        before.needs_resync = Some("why".into());
+        assert_eq!(found_since(&before, &built), Some(&"why".to_owned()));
+        built.needs_resync = Some("why".into());
+        assert_eq!(found_since(&before, &built), None);
     }
 
     #[test]

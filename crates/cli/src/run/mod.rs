@@ -25,7 +25,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apply::Applier;
+use apply::{Applier, Kind};
 use change::Lsn;
 use spool::Spool;
 use tokio_util::sync::CancellationToken;
@@ -164,7 +164,7 @@ async fn round(
     if let Err(failure) = &ended
         && let Some((reason, at)) = failure.needs_resync()
     {
-        give_up(&mut applier, reason, at).await;
+        give_up(&mut applier, reason, at).await?;
     }
     Ok(match ended? {
         session::End::Reload => Round::Reload,
@@ -178,13 +178,16 @@ async fn round(
     })
 }
 
-/// Brings out what is complete and keeps why it goes no further, so that `status` and the next start say so.
-async fn give_up(applier: &mut Applier, reason: &str, at: Option<usize>) {
+/// Brings out what is complete and keeps why it goes no further, so that `status` and the next start say so. Fails when the
+/// state was changed on purpose, which may have cured it.
+async fn give_up(applier: &mut Applier, reason: &str, at: Option<usize>) -> Result<(), Failure> {
     match tokio::time::timeout(DRAIN, applier.give_up(reason, at)).await {
         Ok(Ok(())) => {}
+        Ok(Err(error)) if error.kind() == Kind::Superseded => return Err(error.into()),
         Ok(Err(error)) => warn!(%error, "the reason could not be kept with the state"),
         Err(_) => warn!("the target does not take the reason in time"),
     }
+    Ok(())
 }
 
 /// Sessions, one after the other.
