@@ -177,6 +177,7 @@ async fn fill(
     };
     own.indexes = context.planned.iter().map(entry).collect();
     let (indices, replicas) = load::make_indices(context, store, &mut own).await?;
+    let before = load::parts(context, source).await?;
     let snapshot = point::make(context, keeper).await?;
     info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
     limits::watch(context, source);
@@ -213,7 +214,7 @@ async fn catch_up(
     main: &mut Store,
     applier: &mut Applier,
     snapshot: Snapshot,
-    files: &[(u32, Option<u32>)],
+    before: &[u32],
 ) -> Result<Attempt, Failure> {
     let mut spool = feed::open_spool(context).await?;
     let options = feed::options(context, source)?;
@@ -253,9 +254,8 @@ async fn catch_up(
         }
         follow.applier.drain().await?;
         // The stream tells of a TRUNCATE, but not of a partition that went with its rows.
-        let now = load::files(context, follow.source).await?;
-        if !files.iter().all(|(oid, _)| now.iter().any(|(still, _)| still == oid)) {
-            break Ok(Attempt::Changed("a table or partition went".to_owned()));
+        if !load::has_parts(context, follow.source, before).await? {
+            break Ok(Attempt::Changed("a partition went".to_owned()));
         }
         let all = context.elsewhere.is_empty();
         match merge::merge(main, &follow.applier.current_state(), all).await? {

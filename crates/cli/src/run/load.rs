@@ -42,7 +42,9 @@ pub(super) async fn load(
         if let Some(indices) = attempt(context, source, store, &mut state, keeper).await? {
             return Ok((state, indices));
         }
-        warn!("a table was truncated or rewritten during the copy: beginning anew");
+        warn!(
+            "a table was truncated or rewritten during the copy, or a partition went: beginning anew"
+        );
         drop_indices(context, &state).await?;
         state.generation += 1;
     }
@@ -126,6 +128,7 @@ async fn attempt(
     keeper: Keeper,
 ) -> Result<Option<Indices>, Failure> {
     let (indices, replicas) = make_indices(context, store, state).await?;
+    let parts = parts(context, source).await?;
     let snapshot = point::make(context, keeper).await?;
     let at = snapshot.at;
     info!(%at, generation = state.generation, tables = context.planned.len(), "copying the tables");
@@ -147,6 +150,9 @@ async fn attempt(
         copied => copied?,
     };
     snapshot.end().await;
+    if !has_parts(context, source, &parts).await? {
+        return Ok(None);
+    }
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     state.step = Step::Streaming;
     state.applied_lsn = at;
@@ -224,4 +230,21 @@ pub(super) async fn are_as_planned(context: &Context, source: &Source) -> Result
         let now = now.iter().find(|now| now.oid == one.table.oid);
         now.is_some_and(|now| watch::difference(one, now, plugin).is_none())
     }))
+}
+
+/// The partitions of the planned tables.
+pub(super) async fn parts(context: &Context, source: &Source) -> Result<Vec<u32>, Failure> {
+    let oids: Vec<u32> = context.planned.iter().map(|one| one.table.oid).collect();
+    let parts = catalog::partitions(&source.client, &oids).await?;
+    Ok(parts.into_iter().map(|part| part.oid).collect())
+}
+
+/// All of `before` are partitions still: the stream does not tell of one that goes with its rows.
+pub(super) async fn has_parts(
+    context: &Context,
+    source: &Source,
+    before: &[u32],
+) -> Result<bool, Failure> {
+    let now = parts(context, source).await?;
+    Ok(before.iter().all(|part| now.contains(part)))
 }

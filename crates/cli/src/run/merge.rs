@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_came_to_light_during_the_build_is_not_cured_by_it() {
-        let (mut before, mut built) = (state(1, "0/20", vec![index("b", 1)]), built("b"));
+        let (mut before, mut built) = (state(1, "0/20", &[index("b", 1)]), built("b"));
         assert_eq!(found_since(&before, &built), None);
         before.needs_resync = Some("why".into());
         assert_eq!(found_since(&before, &built), Some(&"why".to_owned()));
