@@ -148,7 +148,11 @@ impl Rows {
             }
             Event::Row(op, relation) => {
                 let mut digest = DefaultHasher::new();
-                format!("{} {:?}", relation.name, op.change).hash(&mut digest);
+                // One that is renamed meanwhile may be told under either name: so by its OID where that is told.
+                match relation.oid {
+                    Some(oid) => format!("{oid} {:?}", op.change).hash(&mut digest),
+                    None => format!("{} {:?}", relation.name, op.change).hash(&mut digest),
+                }
                 self.open.as_mut().unwrap().changes.push(digest.finish());
                 let table = self.tables.entry(known_as(&relation.name)).or_default();
                 change(table, op.change, relation, is_key);
