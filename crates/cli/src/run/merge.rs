@@ -97,7 +97,7 @@ mod tests {
                "retired": [], "truncations": 0, "plan_hash": ""})
     }
 
-    fn state(generation: u32, at: &str, indexes: Vec<Value>) -> State {
+    fn state(generation: u32, at: &str, indexes: &[Value]) -> State {
         serde_json::from_value(json!({
             "formula": 1, "system_id": "1", "timeline": 1, "database": "d", "slot": "s", "publication": "p",
             "generation": generation, "step": "streaming", "applied_lsn": at, "visible_lsn": at, "indexes": indexes,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn built(alias: &str) -> State {
-        let mut built = state(2, "0/30", vec![index(alias, 2)]);
+        let mut built = state(2, "0/30", &[index(alias, 2)]);
         built.indexes[0].shown = None;
         built.indexes[0].held = true;
         built
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_new_index_waits_behind_the_one_that_readers_see() {
-        let before = state(1, "0/20", vec![index("a", 1), index("b", 1)]);
+        let before = state(1, "0/20", &[index("a", 1), index("b", 1)]);
         let merged = merged(&before, &built("b"), false);
         assert_eq!((merged.generation, merged.applied_lsn), (2, Lsn::new(0x20)));
         let b = merged.indexes.iter().find(|index| index.alias == "b").unwrap();
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn one_that_was_rolled_back_or_truncated_leaves_nothing_behind() {
-        let mut before = state(1, "0/20", vec![index("b", 1)]);
+        let mut before = state(1, "0/20", &[index("b", 1)]);
         before.indexes[0].index = "b-g1.t1".into();
         let merged = merged(&before, &built("b"), false);
         assert_eq!(merged.indexes[0].shown.as_deref(), Some("b-g1"));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_table_that_was_left_takes_its_alias_up_again() {
-        let mut before = state(1, "0/20", vec![index("a", 1), index("b", 1)]);
+        let mut before = state(1, "0/20", &[index("a", 1), index("b", 1)]);
         before.detached = before.indexes.split_off(1);
         let merged = merged(&before, &built("b"), false);
         assert_eq!(merged.detached, []);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_came_to_light_during_the_build_is_not_cured_by_it() {
-        let (mut before, mut built) = (state(1, "0/20", vec![index("b", 1)]), built("b"));
+        let (mut before, mut built) = (state(1, "0/20", &[index("b", 1)]), built("b"));
         assert_eq!(found_since(&before, &built), None);
         before.needs_resync = Some("why".into());
         assert_eq!(found_since(&before, &built), Some(&"why".to_owned()));
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_needed_a_resync_is_cured_when_all_of_it_is_built() {
-        let mut before = state(1, "0/20", vec![index("a", 1), index("b", 1)]);
+        let mut before = state(1, "0/20", &[index("a", 1), index("b", 1)]);
         before.needs_resync = Some("why".into());
         before.needs_resync_of = vec!["b".into()];
         assert_eq!(merged(&before, &built("b"), false).needs_resync, None);

@@ -68,7 +68,7 @@ pub(super) async fn prepare(
         false => gate::check(&mut context, &source, slot, state).await?,
     };
     store.prepare().await?;
-    let (state, indices, missing) = match verdict {
+    let (mut state, indices, missing) = match verdict {
         gate::Verdict::Load(before) => {
             let before = before.map(|state| *state);
             let (state, indices) = load::load(&context, &source, &mut store, before).await?;
@@ -77,6 +77,7 @@ pub(super) async fn prepare(
         gate::Verdict::GoOn { state, indices, missing } => (*state, indices, missing),
     };
     let Context { target, system, owner, .. } = &context;
+    apply::drop_unneeded_of_detached(target, &mut state).await?;
     beside::clean_up(target, system, &source, owner).await?;
     let applier = applier(&context, store, indices, state);
     Ok(Prepared { context, source, applier, spool, missing })
