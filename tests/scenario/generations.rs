@@ -15,6 +15,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_table_that_was_given_up", a_table_that_was_given_up),
     Scenario::new("readers_that_were_moved_on_before", readers_that_were_moved_on_before),
     Scenario::new("a_table_made_anew_before_it_was_reached", a_table_made_anew_before_it_was_reached),
+    Scenario::new("what_was_kept_of_a_table_that_has_gone", what_was_kept_of_a_table_that_has_gone),
     Scenario::new("a_slot_that_is_lost_during_each_copy", a_slot_that_is_lost_during_each_copy),
     Scenario::new("a_table_altered_just_before_the_hand_over", a_table_altered_just_before_the_hand_over),
 ];
@@ -181,4 +182,32 @@ fn a_table_altered_just_before_the_hand_over() {
     connector.must_run();
     case.check();
     connector.stop();
+}
+
+fn what_was_kept_of_a_table_that_has_gone() {
+    let mut case = stopped("gen_kept");
+    let gone = format!("{}-gone", case.alias("item"));
+    let name = |number: u32| format!("{gone}-g{number}");
+    for number in 1..=4 {
+        case.search.expect("PUT", &name(number), None);
+    }
+    let mut state = case.state().unwrap();
+    let mut index = state["indexes"][0].clone();
+    for (key, value) in [
+        ("alias", json!(gone)),
+        ("index", json!(name(4))),
+        ("shown", json!(name(4))),
+        ("retired", json!([name(1)])),
+        ("kept", json!([{"index": name(2), "until": 1, "applied_lsn": "0/0"},
+                        {"index": name(3), "until": u32::MAX, "applied_lsn": "0/0"}])),
+    ] {
+        index[key] = value;
+    }
+    state["detached"] = json!([index]);
+    put_state(&case, "", &state);
+    case.catch_up();
+    assert_eq!(case.search.generations(&gone), [name(3), name(4)]);
+    for number in [3, 4] {
+        case.search.expect("DELETE", &name(number), None);
+    }
 }

@@ -24,7 +24,7 @@ mod stub;
 mod target;
 mod version;
 
-pub use applier::{Applier, ApplierConfig, Session};
+pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};
 pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id, found_under};

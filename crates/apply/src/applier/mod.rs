@@ -34,6 +34,7 @@ use crate::target::Target;
 use crate::version::Version;
 use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
+pub use show::drop_unneeded_of_detached;
 
 /// How often the indices are looked at while nothing is wrong.
 const CHECK_EVERY: Duration = Duration::from_secs(60);

@@ -185,6 +185,26 @@ impl Applier {
     }
 }
 
+/// Drops what nobody needs any more of the tables that are not followed any more.
+///
+/// # Errors
+/// The target does not answer.
+pub async fn drop_unneeded_of_detached(target: &Target, state: &mut State) -> Result<(), Error> {
+    let used: Vec<String> =
+        state.indexes.iter().flat_map(crate::IndexState::all).cloned().collect();
+    for index in &mut state.detached {
+        index.retire_kept();
+        let mut left = Vec::new();
+        for name in std::mem::take(&mut index.retired) {
+            if used.contains(&name) || !drop_unread(target, &index.alias, &name).await? {
+                left.push(name);
+            }
+        }
+        index.retired = left;
+    }
+    Ok(())
+}
+
 /// Drops an index, unless readers of the alias are led to it still: they have to be moved first.
 async fn drop_unread(target: &Target, alias: &str, name: &String) -> Result<bool, Error> {
     if target.alias(alias).await?.contains(name) {

@@ -74,7 +74,7 @@ pub(super) async fn prepare(
     };
     store.prepare().await?;
     limits::tell(&context, &source);
-    let (state, indices, missing) = match verdict {
+    let (mut state, indices, missing) = match verdict {
         gate::Verdict::Load(before) => {
             let before = before.map(|state| *state);
             let (state, indices) = load::load(&context, &source, &mut store, before).await?;
@@ -83,6 +83,7 @@ pub(super) async fn prepare(
         gate::Verdict::GoOn { state, indices, missing } => (*state, indices, missing),
     };
     let Context { target, system, owner, .. } = &context;
+    apply::drop_unneeded_of_detached(target, &mut state).await?;
     beside::clean_up(target, system, &source, owner).await?;
     context.monitor.indices(state.generation, &indices);
     let applier = applier(&context, store, indices, state);
