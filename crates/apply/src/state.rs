@@ -200,6 +200,9 @@ pub struct State {
     /// How many times somebody else than the connector has changed this document: whoever runs must read it again then.
     #[serde(default)]
     pub revision: u64,
+    /// A build beside the stream is nearly as far and can't get any closer: the connector waits for it where it is.
+    #[serde(default)]
+    pub handing_over: bool,
     /// The slot is a failover slot and the standbys that could be promoted are waited for: what is in the index is on
     /// them too.
     #[serde(default)]
@@ -451,6 +454,7 @@ mod tests {
             needs_resync_of: Vec::new(),
             detached: Vec::new(),
             revision: 0,
+            handing_over: false,
             failover: false,
             last_commit: None,
         }

@@ -47,6 +47,7 @@ fn state() -> State {
         needs_resync_of: Vec::new(),
         detached: Vec::new(),
         revision: 0,
+        handing_over: false,
         failover: false,
         last_commit: None,
     }

@@ -42,7 +42,10 @@ fn an_unknown_key_has_a_place_and_a_neighbour() {
         (":1:1: unknown key \"sauce\"", "did you mean \"source\"?")
     );
     let (_, remedy) = wrong("pipeline: {zzz: 1}\n");
-    assert_eq!(remedy, "known here: batch_bytes, batch_rows, copy_workers, refresh, keep_generation");
+    assert_eq!(
+        remedy,
+        "known here: batch_bytes, batch_rows, copy_workers, refresh, keep_generation"
+    );
 }
 
 #[test]

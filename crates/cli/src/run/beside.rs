@@ -10,7 +10,8 @@
 //! them ([`clean_up`]).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use apply::{Applier, Session, State, Step, Store, Target};
 use snapshot::{Keeper, Snapshot};
@@ -34,6 +35,11 @@ use crate::source::Source;
 const ATTEMPTS: u32 = 3;
 /// Between two attempts after a failure that may pass.
 const PAUSE: Duration = Duration::from_secs(3);
+/// How long the build tries to catch up with a connector that goes on, when it is nearly as far, and at all.
+const HOLD_AFTER: Duration = Duration::from_secs(5);
+const HOLD_AT_LAST: Duration = Duration::from_secs(60);
+/// So many bytes of log are soon read.
+const NEARLY: u64 = 64 << 20;
 /// Between two looks at how far the connector is.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -52,15 +58,48 @@ pub(crate) struct Built {
     pub(crate) aliases: Vec<String>,
 }
 
+/// The run that a build is a part of.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) monitor: Arc<Monitor>,
+    /// It takes nothing more of its stream, so that the build gets as far as it is.
+    pub(crate) waits: Arc<AtomicBool>,
+}
+
+/// When both are as fast as the servers allow, the build never gets as far as the connector: so that one has to wait.
+struct Hold<'a> {
+    since: Instant,
+    asked: bool,
+    run: Option<&'a Run>,
+}
+
+impl Hold<'_> {
+    /// Has the connector wait when the build is `behind` by so many bytes, and has been for long.
+    async fn when_due(&mut self, main: &mut Store, behind: u64) -> Result<(), Failure> {
+        let waited = self.since.elapsed();
+        let due = waited > HOLD_AFTER && (behind < NEARLY || waited > HOLD_AT_LAST);
+        if !due || self.asked {
+            return Ok(());
+        }
+        info!(behind, "the connector waits for the build to be as far");
+        self.asked = true;
+        match self.run {
+            Some(run) => run.waits.store(true, Ordering::Relaxed),
+            None => merge::ask_to_wait(main).await?,
+        }
+        Ok(())
+    }
+}
+
 /// Builds, for as long as it takes, what a running connector is missing.
 pub(super) async fn build_until_done(
     config: Config,
     scope: Scope,
     stop: CancellationToken,
-    run: Arc<Monitor>,
+    run: Run,
 ) -> Result<(), Failure> {
     loop {
-        match build(&config, &scope, &stop, Some(run.clone())).await {
+        match build(&config, &scope, &stop, Some(&run)).await {
             Err(failure) if failure.is_transient() && !stop.is_cancelled() => {
                 warn!(%failure, "the build of new indices broke off; beginning anew");
             }
@@ -78,12 +117,17 @@ pub(crate) async fn build(
     config: &Config,
     scope: &Scope,
     stop: &CancellationToken,
-    run: Option<Arc<Monitor>>,
+    run: Option<&Run>,
 ) -> Result<Option<Built>, Failure> {
     let mut used = 0;
     for _ in 0..ATTEMPTS {
-        let monitor = Arc::new(Monitor::of_build(config, stop.clone(), run.clone()));
-        let ended = attempt(config, scope, stop, &mut used, monitor.clone()).await;
+        let told = run.map(|run| run.monitor.clone());
+        let monitor = Arc::new(Monitor::of_build(config, stop.clone(), told));
+        let began = Began { used: &mut used, monitor: monitor.clone(), run };
+        let ended = attempt(config, scope, stop, began).await;
+        if let Some(run) = run {
+            run.waits.store(false, Ordering::Relaxed);
+        }
         monitor.close();
         match ended? {
             Attempt::Built(built) => return Ok(Some(built)),
@@ -105,14 +149,21 @@ enum Attempt {
     Changed(String),
 }
 
-/// `used` is the number of the last generation that was begun.
+/// What an attempt is given.
+struct Began<'a> {
+    /// The number of the last generation that was begun.
+    used: &'a mut u32,
+    monitor: Arc<Monitor>,
+    run: Option<&'a Run>,
+}
+
 async fn attempt(
     config: &Config,
     scope: &Scope,
     stop: &CancellationToken,
-    used: &mut u32,
-    monitor: Arc<Monitor>,
+    began: Began<'_>,
 ) -> Result<Attempt, Failure> {
+    let Began { used, monitor, run } = began;
     let source = Source::connect(config).await?;
     let (mut context, mut source) =
         prepare::survey(config.clone(), source, stop.clone(), monitor).await?;
@@ -138,7 +189,7 @@ async fn attempt(
     own.needs_resync = state.needs_resync;
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(Attempt::Stopped),
-        ended = fill(&context, &mut source, &mut main, &mut store, own, keeper) => ended,
+        ended = fill(&context, &mut source, &mut main, &mut store, own, keeper, run) => ended,
     };
     // Built or not: what is not part of the connector's state by now never will be.
     if let Err(failure) = remove_own(&context.target, &mut main, &mut store, *used).await {
@@ -169,6 +220,7 @@ async fn fill(
     store: &mut Store,
     mut own: State,
     keeper: Keeper,
+    run: Option<&Run>,
 ) -> Result<Attempt, Failure> {
     let entry = |one: &Planned| {
         let mut entry = one.index.entry(own.generation, None);
@@ -204,7 +256,7 @@ async fn fill(
     let mut store = prepare::store(context, source);
     store.load().await?;
     let mut applier = prepare::applier(context, store, indices, own);
-    catch_up(context, source, main, &mut applier, snapshot, &before).await
+    catch_up(context, source, main, &mut applier, snapshot, &before, run).await
 }
 
 /// Follows the stream of the temporary slot until the indices can become part of the connector's state.
@@ -215,6 +267,7 @@ async fn catch_up(
     applier: &mut Applier,
     snapshot: Snapshot,
     before: &[u32],
+    run: Option<&Run>,
 ) -> Result<Attempt, Failure> {
     let mut spool = feed::open_spool(context).await?;
     let options = feed::options(context, source)?;
@@ -237,6 +290,7 @@ async fn catch_up(
         building: &mut building,
         confirm,
     };
+    let mut hold = Hold { since: Instant::now(), asked: false, run };
     let ended = loop {
         let goal = position::current(&follow.source.client).await?;
         position::nudge(&follow.source.client).await?;
@@ -264,7 +318,10 @@ async fn catch_up(
                 let aliases = context.planned.iter().map(|one| one.index.alias.clone()).collect();
                 break Ok(Attempt::Built(Built { aliases }));
             }
-            merge::Merged::NotYet => tokio::time::sleep(LOOK_EVERY).await,
+            merge::Merged::NotYet(behind) => {
+                hold.when_due(main, behind).await?;
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
         }
     };
     match ended {

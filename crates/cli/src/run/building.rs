@@ -3,10 +3,13 @@
 //! It runs as a task with connections of its own. When it is done it has changed the state document, which the stream must
 //! not write any more: everything is read again then.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::beside::{self, Scope};
+use super::beside::{self, Run, Scope};
 use super::prepare::Context;
 use crate::failure::Failure;
 
@@ -14,12 +17,14 @@ use crate::failure::Failure;
 pub(super) struct Building {
     task: Option<JoinHandle<Result<(), Failure>>>,
     stop: CancellationToken,
+    waits: Arc<AtomicBool>,
 }
 
 impl Building {
     /// Begins to build the indices of these aliases.
     pub(super) fn of(context: &Context, aliases: &[String]) -> Self {
         let stop = context.stop.child_token();
+        let waits = Arc::new(AtomicBool::new(false));
         let task = (!aliases.is_empty()).then(|| {
             tracing::info!(
                 indexes = aliases.join(", "),
@@ -27,15 +32,20 @@ impl Building {
             );
             let (config, stop) = (context.config.clone(), stop.clone());
             let scope = Scope::Missing(aliases.to_vec());
-            let run = context.monitor.clone();
+            let run = Run { monitor: context.monitor.clone(), waits: waits.clone() };
             tokio::spawn(async move { beside::build_until_done(config, scope, stop, run).await })
         });
-        Building { task, stop }
+        Building { task, stop, waits }
     }
 
     /// Something is being built.
     pub(super) fn is_under_way(&self) -> bool {
         self.task.is_some()
+    }
+
+    /// Nothing more is to be taken of the stream until it is built.
+    pub(super) fn has_us_wait(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Comes back when it is built; never if there is nothing to build. May be dropped and called again.

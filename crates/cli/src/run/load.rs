@@ -72,6 +72,7 @@ pub(super) fn first_state(context: &Context, source: &Source) -> State {
         needs_resync_of: Vec::new(),
         detached: Vec::new(),
         revision: 0,
+        handing_over: false,
         failover: false,
         last_commit: None,
         writer: String::new(),
@@ -113,7 +114,8 @@ fn plan_entries(context: &Context, state: &mut State, previous: &[IndexState]) {
 
 /// The state is still the one that the copy was decided on: another copy may have had the lock in between.
 async fn must_be_as_read(store: &mut Store, before: Option<&State>) -> Result<(), Failure> {
-    match store.load().await?.as_ref() == before {
+    let now = store.load().await?.map(|now| State { handing_over: false, ..now });
+    match now.as_ref() == before {
         true => Ok(()),
         false => Err(Failure::reload("the state was changed by another copy")),
     }

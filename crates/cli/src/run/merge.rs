@@ -9,12 +9,15 @@ use apply::{IndexState, State, Store};
 
 use crate::failure::Failure;
 
+/// How often the state is changed again when the connector was faster.
+const ATTEMPTS: u32 = 20;
+
 /// What came of it.
 pub(super) enum Merged {
     /// The connector's state has them now.
     Done,
-    /// The connector is ahead.
-    NotYet,
+    /// The connector is ahead, by so many bytes of log.
+    NotYet(u64),
     /// Something has come to light since the build began: what was built may have it, too.
     Outdated(String),
 }
@@ -28,7 +31,7 @@ pub(super) async fn merge(main: &mut Store, built: &State, all: bool) -> Result<
         ));
     };
     if state.applied_lsn > built.applied_lsn {
-        return Ok(Merged::NotYet);
+        return Ok(Merged::NotYet(state.applied_lsn.since(built.applied_lsn)));
     }
     if let Some(why) = found_since(&state, built) {
         return Ok(Merged::Outdated(why.clone()));
@@ -42,8 +45,19 @@ pub(super) async fn merge(main: &mut Store, built: &State, all: bool) -> Result<
     let merged = merged(&state, built, all);
     Ok(match main.change(&merged).await? {
         true => Merged::Done,
-        false => Merged::NotYet,
+        false => Merged::NotYet(0),
     })
+}
+
+/// Asks the connector, whoever runs it, to wait where it is. It goes on by itself when the build has gone.
+pub(super) async fn ask_to_wait(main: &mut Store) -> Result<(), Failure> {
+    for _ in 0..ATTEMPTS {
+        let Some(state) = main.load().await? else { return Ok(()) };
+        if state.handing_over || main.change(&State { handing_over: true, ..state }).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Why a resync is needed that was not known when the build began, which keeps what was known then.
@@ -52,7 +66,7 @@ fn found_since<'s>(state: &'s State, built: &State) -> Option<&'s String> {
 }
 
 fn merged(state: &State, built: &State, all: bool) -> State {
-    let mut merged = State { generation: built.generation, ..state.clone() };
+    let mut merged = State { generation: built.generation, handing_over: false, ..state.clone() };
     for new in &built.indexes {
         let same = |index: &mut IndexState| index.alias == new.alias;
         let before: Vec<_> = merged.detached.extract_if(.., same).collect();

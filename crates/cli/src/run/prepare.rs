@@ -2,6 +2,7 @@
 //! copied if they have not been. Nothing of it needs to be finished when it is left in the middle.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::feed::Plugin;
 use apply::{Applier, ApplierConfig, Indices, State, Store, Target};
@@ -10,7 +11,7 @@ use spool::Spool;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Options, beside, feed, gate, limits, load, watch};
+use super::{Options, beside, feed, gate, limits, load, point, watch};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
@@ -18,6 +19,9 @@ use crate::planned::{self, Planned};
 use crate::position;
 use crate::source::Source;
 use crate::status::SourceStatus;
+
+/// How often a connector that waits for a build looks whether it still has to.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What all parts of a run share.
 pub(crate) struct Context {
@@ -66,7 +70,7 @@ pub(super) async fn prepare(
     let (mut context, source) = survey(config, source, stop, monitor).await?;
     let mut store = store(&context, &source);
     let slot = gate::when_free(&context, &source).await?;
-    let state = store.load().await?;
+    let state = handed_over(&context, &source, &mut store).await?;
     let spool = feed::open_spool(&context).await?;
     let verdict = match options.rebuild {
         true => gate::rebuild(&context, &source, slot, state).await?,
@@ -88,6 +92,27 @@ pub(super) async fn prepare(
     context.monitor.indices(state.generation, &indices);
     let applier = applier(&context, store, indices, state);
     Ok(Prepared { context, source, applier, spool, missing })
+}
+
+/// The state, once no build is about to change it that the connector has to wait for.
+async fn handed_over(
+    context: &Context,
+    source: &Source,
+    store: &mut Store,
+) -> Result<Option<State>, Failure> {
+    loop {
+        let state = store.load().await?;
+        match state {
+            Some(state) if state.handing_over => {
+                if !point::is_copying(source, &context.owner).await? {
+                    // The build has gone.
+                    return Ok(Some(State { handing_over: false, ..state }));
+                }
+            }
+            state => return Ok(state),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// The state document of the connector.

@@ -23,6 +23,9 @@ use crate::failure::Failure;
 use crate::position;
 use crate::source::Source;
 
+/// How often a session that waits for a build looks whether it still has to.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// What a session has to see to beside the stream.
 pub(super) struct What<'a> {
     /// End when everything up to here is searchable.
@@ -168,10 +171,12 @@ impl Follow<'_> {
             if waiting.is_none() {
                 waiting = receiver.try_next();
             }
-            self.applier.set_dry(waiting.is_none());
+            let waits = self.building.has_us_wait();
+            self.applier.set_dry(waiting.is_none() || waits);
             self.confirm.confirm(self.applier.confirmed());
             self.context.monitor.applied(self.applier);
             if self.applier.has_room()
+                && !waits
                 && let Some(chunk) = waiting.take()
             {
                 if !self.take(&chunk).await? {
@@ -199,6 +204,7 @@ impl Follow<'_> {
                         return Ok(Left::ForGood(End::Reload));
                     }
                 }
+                () = tokio::time::sleep(LOOK_AGAIN), if waits => {}
                 chunk = receiver.next(), if waiting.is_none() => match chunk {
                     Some(chunk) => waiting = Some(chunk),
                     None => return Ok(Left::SourceGone),
