@@ -33,7 +33,7 @@ fn keys_that_are_not_there_yet() {
     let mut case = Case::shared("badannounced");
     let (source, target) = (case.database.url(), case.search.url.clone());
     let good = format!("source:\n  url: {source}\ntarget:\n  url: [{target}]\n");
-    run(&case, &format!("{good}http:\n  listen: 127.0.0.1:0\n")).expect(2, &["http", "not supported yet"]);
+    run(&case, &format!("{good}indexes:\n- table: public.t\n  where: a > 1\n")).expect(2, &["where", "not supported yet"]);
     run(&case, &format!("{good}pipeline:\n  lanes: 2\n")).expect(2, &["lanes", "not supported yet"]);
     case.expect_nothing_made();
 }
