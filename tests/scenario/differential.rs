@@ -110,7 +110,7 @@ fn expect_same(expected: &Rows, found: &Rows, way: &str) {
     for (end, transaction) in expected.changing() {
         let same = &found.transactions[end];
         assert_eq!(same.commit, transaction.commit, "{way}");
-        // The same changes in the same order, whatever name a table is told under that is renamed meanwhile: so their ordinals, and with them the versions, are the same.
+        // The same changes in the same order: so their ordinals, and with them the versions, are the same.
         assert!(
             same.changes == transaction.changes,
             "{way}: the transaction that ends at {end:X} has {} changes, {} of them in place; expected {}",
@@ -119,6 +119,7 @@ fn expect_same(expected: &Rows, found: &Rows, way: &str) {
             transaction.changes.len(),
         );
     }
+    assert!(found.tables == expected.tables, "{way}: rows");
 }
 
 /// Documents by their id.
@@ -188,7 +189,7 @@ fn document(plan: &Plan, row: &Row<'_>) -> (Vec<u8>, Vec<u8>) {
 fn expect_documents(way: &str, table: &Table, expected: &Documents, rows: &Rows) {
     let name = &table.name;
     let none = BTreeMap::new();
-    let told = rows.tables.get(name).unwrap_or(&none);
+    let told = rows.tables.get(&log::of_oid(table.oid)).or_else(|| rows.tables.get(name)).unwrap_or(&none);
     let plan = plan(table);
     let found: Documents = told.values().map(|fields| made(&plan, table, fields)).collect();
     for (id, source) in expected {

@@ -56,7 +56,7 @@ pub struct Transaction {
 /// What the log has told by now.
 #[derive(Default)]
 pub struct Rows {
-    /// By table, under each name that it had, and key.
+    /// By table, under its OID or each name that it had, and key.
     pub tables: HashMap<TableName, BTreeMap<Vec<Vec<u8>>, Fields>>,
     /// By the end of the commit record.
     pub transactions: BTreeMap<u64, Transaction>,
@@ -148,26 +148,39 @@ impl Rows {
             }
             Event::Row(op, relation) => {
                 let mut digest = DefaultHasher::new();
-                // One that is renamed meanwhile may be told under either name: so by its OID where that is told.
-                match relation.oid {
-                    Some(oid) => format!("{oid} {:?}", op.change).hash(&mut digest),
-                    None => format!("{} {:?}", relation.name, op.change).hash(&mut digest),
-                }
+                let name = kept_as(relation.oid, &relation.name, known_as);
+                format!("{name} {:?}", op.change).hash(&mut digest);
                 self.open.as_mut().unwrap().changes.push(digest.finish());
-                let table = self.tables.entry(known_as(&relation.name)).or_default();
+                let table = self.tables.entry(name).or_default();
                 change(table, op.change, relation, is_key);
             }
             Event::Truncate(truncate) => {
                 let mut digest = DefaultHasher::new();
-                format!("{truncate:?}").hash(&mut digest);
-                self.open.as_mut().unwrap().changes.push(digest.finish());
                 for table in &truncate.tables {
-                    self.tables.remove(&known_as(&table.name));
+                    let name = kept_as(table.oid, &table.name, known_as);
+                    name.hash(&mut digest);
+                    self.tables.remove(&name);
                 }
+                self.open.as_mut().unwrap().changes.push(digest.finish());
             }
             _ => {}
         }
     }
+}
+
+/// By its OID where that is told: Postgres goes on to tell a partitioned table under its old name after it was renamed, as
+/// long as its partitions stay as they are.
+fn kept_as(
+    oid: Option<u32>,
+    name: &TableName,
+    known_as: &dyn Fn(&TableName) -> TableName,
+) -> TableName {
+    oid.map_or_else(|| known_as(name), of_oid)
+}
+
+/// The name under which rows of a table are kept whose OID was told.
+pub fn of_oid(oid: u32) -> TableName {
+    TableName::new("", oid.to_string())
 }
 
 fn change(
