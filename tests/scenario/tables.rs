@@ -15,6 +15,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("added_under_load", added_under_load),
     Scenario::new("removed_and_added_again", removed_and_added_again),
     Scenario::new("dropped_and_made_anew", dropped_and_made_anew),
+    Scenario::new("removed_and_added_while_stopped", removed_and_added_while_stopped),
+    Scenario::new("of_a_publication_made_anew", of_a_publication_made_anew),
+    Scenario::new("whose_partition_went_while_stopped", whose_partition_went_while_stopped),
     Scenario::new("added_to_the_configuration", added_to_the_configuration),
     Scenario::new("added_without_a_key", added_without_a_key),
     Scenario::new("dropped_while_it_is_built", dropped_while_it_is_built),
@@ -157,6 +160,65 @@ fn dropped_and_made_anew() {
     connector.must_run();
     connector.stop();
     remove(&case, &["tables_anew_a", "tables_anew_b"]);
+}
+
+/// Two tables, caught up and stopped.
+fn stopped(name: &str) -> Case {
+    let mut case = Case::shared(name);
+    for table in ["item", "other"] {
+        case.table(table, "id int PRIMARY KEY, n int");
+        case.execute(&format!("INSERT INTO {table} VALUES (1, 1), (2, 2)"));
+    }
+    case.run().stop();
+    case
+}
+
+/// What is written while a table is not published is in no stream.
+fn removed_and_added_while_stopped() {
+    let mut case = stopped("tables_gap");
+    case.execute("ALTER PUBLICATION tables_gap DROP TABLE item");
+    case.execute("DELETE FROM item WHERE id = 1; INSERT INTO item VALUES (3, 3); INSERT INTO other VALUES (3, 3)");
+    case.execute("ALTER PUBLICATION tables_gap ADD TABLE item");
+    case.execute("INSERT INTO item VALUES (4, 4)");
+    case.catch_up();
+    case.compare();
+    assert_eq!(case.search.behind(&case.alias("other")), Some(format!("{}-g1", case.alias("other"))));
+}
+
+/// Before Postgres 18 nobody can read the log from before it any more.
+fn of_a_publication_made_anew() {
+    let mut case = stopped("tables_born");
+    case.execute("DROP PUBLICATION tables_born");
+    case.execute("DELETE FROM item WHERE id = 1; INSERT INTO other VALUES (3, 3)");
+    case.execute("CREATE PUBLICATION tables_born FOR TABLE item, other WITH (publish_via_partition_root = true)");
+    case.execute("INSERT INTO item VALUES (4, 4)");
+    case.catch_up();
+    case.compare();
+    case.execute("INSERT INTO item VALUES (5, 5)");
+    case.run().stop();
+    case.compare();
+}
+
+fn whose_partition_went_while_stopped() {
+    let mut case = Case::shared("tables_part");
+    case.execute(
+        "CREATE TABLE parted (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); \
+         CREATE TABLE parted_a PARTITION OF parted FOR VALUES FROM (0) TO (10); \
+         CREATE TABLE parted_b PARTITION OF parted FOR VALUES FROM (10) TO (20); \
+         INSERT INTO parted SELECT n, n FROM generate_series(1, 19) n",
+    );
+    case.follow("parted");
+    case.run().stop();
+    // One that comes brings its rows with it.
+    case.execute(
+        "CREATE TABLE parted_c PARTITION OF parted FOR VALUES FROM (20) TO (30); INSERT INTO parted VALUES (25, 25)",
+    );
+    case.catch_up();
+    case.compare();
+    case.execute("ALTER TABLE parted DETACH PARTITION parted_a");
+    case.command(&["run", "--until-caught-up"]).expect(3, &["parted", "partition", "`wal2es resync"]);
+    case.command(&["resync", &case.alias("parted")]).expect_success();
+    case.compare();
 }
 
 fn added_to_the_configuration() {

@@ -31,6 +31,10 @@ pub struct IndexPlan {
     pub columns: Vec<ColumnState>,
     /// `pg_class.oid` of the table.
     pub table_oid: u32,
+    /// See [`IndexState::membership`].
+    pub membership: String,
+    /// The OIDs of its partitions.
+    pub parts: Vec<u32>,
 }
 
 /// Whose an index is, kept in its mapping's `_meta`.
@@ -100,6 +104,8 @@ impl IndexPlan {
             plan_hash: self.hash.clone(),
             columns: self.columns.clone(),
             table_oid: self.table_oid,
+            membership: self.membership.clone(),
+            parts: self.parts.clone(),
             since: Lsn::ZERO,
             held: false,
             kept: before.map(|before| before.kept.clone()).unwrap_or_default(),
@@ -466,6 +472,8 @@ mod tests {
             plan_hash: String::new(),
             columns: Vec::new(),
             table_oid: 0,
+            membership: String::new(),
+            parts: vec![],
             since: Lsn::ZERO,
             held: false,
             kept: vec![],

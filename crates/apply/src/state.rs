@@ -57,6 +57,12 @@ pub struct IndexState {
     /// `pg_class.oid` of the table; 0 where it was not kept.
     #[serde(default)]
     pub table_oid: u32,
+    /// How the table came into the publication: the OID of that and of the table's entry in it. Empty where it was not kept.
+    #[serde(default)]
+    pub membership: String,
+    /// The OIDs of its partitions, as they were when the catalog was last looked into.
+    #[serde(default)]
+    pub parts: Vec<u32>,
     /// Commits before this are in the index already, whatever `applied_lsn` says: it was built beside the stream.
     #[serde(default, with = "as_text")]
     pub since: Lsn,

@@ -228,7 +228,10 @@ fn remedy_of(code: &str) -> &'static str {
             "raise max_replication_slots, or drop slots that nobody uses (pg_replication_slots)"
         }
         "55006" => "another process uses the slot: stop it, or wait until its connection ends",
-        "42704" => "run `wal2es setup`",
+        "42704" => {
+            "run `wal2es setup`; if the publication was dropped and made anew, the log before that can't be read: \
+             `wal2es resync`"
+        }
         "55000" => "set wal_level = logical in postgresql.conf and restart Postgres",
         _ => "look into the log of Postgres",
     }

@@ -49,6 +49,14 @@ pub(crate) fn shape_of(columns: &[ColumnState]) -> Shape {
     Shape(columns.iter().map(column).collect())
 }
 
+/// How the table `oid` is in the publication: see [`apply::IndexState::membership`].
+pub(crate) fn membership(publication: u32, entries: &HashMap<u32, u32>, oid: u32) -> String {
+    match entries.get(&oid) {
+        Some(entry) => format!("{publication}.{entry}"),
+        None => publication.to_string(),
+    }
+}
+
 /// Everything that the configuration asks for, or everything that stands against it.
 pub(crate) fn plan(
     config: &Config,
@@ -207,6 +215,8 @@ fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned,
         hash,
         columns,
         table_oid: table.oid,
+        membership: String::new(),
+        parts: Vec::new(),
     };
     Ok(Planned { table, plan, spec, index })
 }

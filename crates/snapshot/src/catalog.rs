@@ -1,6 +1,6 @@
 //! The published tables, as the catalog describes them now.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use change::{Column, ReplicaIdentity, Table, TableName};
 use tokio_postgres::{Client, Row};
@@ -54,6 +54,19 @@ pub async fn publication(client: &Client, name: &str) -> Result<Option<Publicati
         delete: row.get(3),
         truncate: row.get(4),
     }))
+}
+
+/// Which entries tables have in the publication `name`, by their OIDs: another one when a table was taken out and added
+/// again, after which nobody knows what was written in between. Tables that come with their schema, or with all, have none.
+///
+/// # Errors
+/// The query fails.
+pub async fn entries(client: &Client, name: &str) -> Result<HashMap<u32, u32>> {
+    const QUERY: &str = "SELECT r.prrelid, r.oid FROM pg_catalog.pg_publication_rel r \
+                           JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1";
+    let failed = |source| Error::Sql { doing: "reading the entries of the publication", source };
+    let rows = client.query(QUERY, &[&name]).await.map_err(failed)?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// The tables of the publication `name`, with the columns and rows that it publishes, by schema and name.

@@ -319,6 +319,15 @@ impl Applier {
         self.changed_columns.push(ChangedColumns { end: None, at, columns });
     }
 
+    /// The partitions of the table of the managed index `at` are these now, by their OIDs.
+    pub fn parts(&mut self, at: usize, parts: Vec<u32>) {
+        self.indices.with(|list| {
+            if let Some(managed) = list.get_mut(at) {
+                managed.state.parts = parts;
+            }
+        });
+    }
+
     /// Makes those columns part of the state that are of durable transactions by now.
     fn adopt_columns(&mut self) {
         let durable = self.durable;

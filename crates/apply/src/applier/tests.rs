@@ -25,6 +25,8 @@ fn state() -> State {
         plan_hash: String::new(),
         columns: Vec::new(),
         table_oid: 1,
+        membership: String::new(),
+        parts: Vec::new(),
         since: Lsn::ZERO,
         held: false,
         kept: Vec::new(),
@@ -65,6 +67,8 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
         hash: String::new(),
         columns: Vec::new(),
         table_oid: 1,
+        membership: String::new(),
+        parts: Vec::new(),
     };
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");

@@ -78,6 +78,9 @@ fn merged(state: &State, built: &State, all: bool) -> State {
     if all {
         let left = merged.indexes.extract_if(.., |index| !replaced(&index.alias));
         merged.detached.extend(left.map(|index| index.left_behind(state.applied_lsn)));
+        // Nobody needs the log before, which may not be readable: not across the birth of a publication.
+        merged.applied_lsn = built.applied_lsn;
+        merged.last_commit = built.last_commit;
     }
     if all || (!merged.needs_resync_of.is_empty() && merged.needs_resync_of.iter().all(replaced)) {
         merged.needs_resync = None;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::feed::Plugin;
 use apply::{Applier, ApplierConfig, Indices, State, Store, Target};
 use change::Lsn;
+use snapshot::catalog;
 use spool::Spool;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -139,7 +140,7 @@ pub(crate) async fn survey(
     stop: CancellationToken,
     monitor: Arc<Monitor>,
 ) -> Result<(Context, Source), Failure> {
-    source.publication(&config).await?;
+    let publication = source.publication(&config).await?;
     source.encoding(&config).await?;
     let system = source.identify().await?;
     let target = Arc::new(Target::connect(&config.target()).await?);
@@ -158,9 +159,13 @@ pub(crate) async fn survey(
         );
     }
     let tables = source.tables(&config).await?;
-    let planned = planned::plan(&config, tables, target.info())?;
+    let mut planned = planned::plan(&config, tables, target.info())?;
     source.check_ids(&planned).await?;
-    check_partitions(&source, &planned).await?;
+    check_partitions(&source, &mut planned).await?;
+    let entries = catalog::entries(&source.client, &config.source.publication).await?;
+    for one in &mut planned {
+        one.index.membership = planned::membership(publication.oid, &entries, one.table.oid);
+    }
     planned.iter().for_each(tell);
     let owner = config.source.slot.to_string();
     let follows_publication = config.indexes.is_none();
@@ -196,17 +201,15 @@ fn tell(one: &Planned) {
     }
 }
 
-/// Partitions whose rows before a change would be misread.
-async fn check_partitions(source: &Source, planned: &[Planned]) -> Result<(), Failure> {
+/// The partitions of the planned tables, none of whose rows before a change would be misread.
+async fn check_partitions(source: &Source, planned: &mut [Planned]) -> Result<(), Failure> {
     let oids: Vec<u32> = planned.iter().map(|one| one.table.oid).collect();
-    let parts = snapshot::catalog::partitions(&source.client, &oids).await?;
-    for part in &parts {
-        let root = planned.iter().find(|one| one.table.oid == part.root);
-        if let Some((one, (problem, remedy))) =
-            root.and_then(|one| Some((one, watch::weaker(one, part)?)))
-        {
+    for part in catalog::partitions(&source.client, &oids).await? {
+        let Some(one) = planned.iter_mut().find(|one| one.table.oid == part.root) else { continue };
+        if let Some((problem, remedy)) = watch::weaker(one, &part) {
             return Err(Failure::config(format!("{}: {problem}", one.table.name), remedy));
         }
+        one.index.parts.push(part.oid);
     }
     Ok(())
 }

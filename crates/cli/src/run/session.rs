@@ -222,7 +222,13 @@ impl Follow<'_> {
     fn act_on(&mut self, found: Found) -> Result<Compared, Failure> {
         match found {
             Found::Built(built) => built.map(|()| Compared::Reload),
-            Found::Facts(Ok(facts)) => self.watch.compare(self.context, &self.feed, *facts),
+            Found::Facts(Ok(facts)) => {
+                let compared = self.watch.compare(self.context, &self.feed, *facts)?;
+                for at in 0..self.context.planned.len() {
+                    self.applier.parts(at, self.watch.parts_of(at));
+                }
+                Ok(compared)
+            }
             Found::Facts(Err(failure)) => {
                 warn!(%failure, "the catalog could not be read; trying again later");
                 Ok(Compared::Same)

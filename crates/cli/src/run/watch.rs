@@ -10,6 +10,7 @@
 //! an ALTER TABLE may hold for long. What the stream itself has to wait for asks only of tables of the catalog, which nobody
 //! locks.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ::feed::{Feed, Known, Plugin, Shape};
@@ -22,7 +23,7 @@ use wal::ConnInfo;
 
 use super::{ANEW, Context};
 use crate::failure::Failure;
-use crate::planned::Planned;
+use crate::planned::{Planned, membership};
 use crate::source::{self, Source};
 
 /// What a look into the catalog has come to.
@@ -43,6 +44,8 @@ const LOCK_TIMEOUT: &str = "SET lock_timeout = '10s'";
 pub(super) struct Facts {
     publication: Option<Publication>,
     tables: Vec<Table>,
+    /// See [`catalog::entries`].
+    entries: HashMap<u32, u32>,
     /// With the place of the followed table that they are partitions of.
     parts: Vec<(usize, Part)>,
 }
@@ -130,6 +133,14 @@ impl Watch {
         if context.follows_publication && other_tables(context, &facts.tables) {
             return Ok(Compared::Reload);
         }
+        let publication = facts.publication.as_ref().map_or(0, |publication| publication.oid);
+        let stayed = |one: &Planned| {
+            one.index.membership == membership(publication, &facts.entries, one.table.oid)
+        };
+        let published = |one: &Planned| facts.tables.iter().any(|now| now.oid == one.table.oid);
+        if context.planned.iter().any(|one| published(one) && !stayed(one)) {
+            return Ok(Compared::Reload);
+        }
         for (at, one) in context.planned.iter().enumerate() {
             let now = facts.tables.iter().find(|now| now.oid == one.table.oid);
             let difference = match now {
@@ -159,6 +170,12 @@ impl Watch {
         }
         self.parts = Some(facts.parts);
         Ok(Compared::Same)
+    }
+
+    /// The partitions of the planned table `at` as of the last look, by their OIDs.
+    pub(super) fn parts_of(&self, at: usize) -> Vec<u32> {
+        let parts = self.parts.iter().flatten().filter(|(of, _)| *of == at);
+        parts.map(|(_, part)| part.oid).collect()
     }
 
     /// What a name stands for that the stream has used and that nobody has told of. `could_be`: a followed table with the
@@ -222,8 +239,9 @@ async fn facts(
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let publication_now = catalog::publication(&client, &publication).await?;
     let tables = catalog::published_tables(&client, &publication, version).await?;
+    let entries = catalog::entries(&client, &publication).await?;
     let parts = parts(&client, &oids).await?;
-    Ok(Facts { publication: publication_now, tables, parts })
+    Ok(Facts { publication: publication_now, tables, entries, parts })
 }
 
 /// The partitions of these tables, with the places of the tables.

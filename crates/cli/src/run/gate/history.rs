@@ -31,7 +31,7 @@ pub(super) async fn must_be_ours(
     if confirmed >= durable {
         return Ok(());
     }
-    let found = patiently(context, source, durable).await?;
+    let found = patiently(context, source, durable, last).await?;
     let same = match found {
         Some(found) => found == last,
         // What is in the index was confirmed, in the life of this slot.
@@ -56,6 +56,7 @@ async fn patiently(
     context: &Context,
     source: &Source,
     upto: Lsn,
+    last: LastCommit,
 ) -> Result<Option<LastCommit>, Failure> {
     let began = Instant::now();
     loop {
@@ -63,6 +64,13 @@ async fn patiently(
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
+        // undefined_object: nobody can read the log before the birth of a publication, and nobody needs it.
+        if error.as_db_error().is_some_and(|db| db.code().code() == "42704") {
+            tracing::warn!(
+                "the log up to the index can't be read any more, so it is not compared: {error}"
+            );
+            return Ok(Some(last));
+        }
         let busy = error.as_db_error().is_some_and(|db| db.code().code() == "55006");
         if !busy || context.stop.is_cancelled() {
             return Err(error.into());

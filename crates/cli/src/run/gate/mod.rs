@@ -62,6 +62,11 @@ pub(super) async fn check(
     let at = At { confirmed: state.applied_lsn, durable: state.applied_lsn };
     let slot = must_fit(context, source, slot, at).await?;
     history::must_be_ours(context, source, &slot, at.durable, state.last_commit).await?;
+    if !context.planned.iter().any(|one| kept(&state, one).is_some()) {
+        // Nothing follows the stream: everything is as at the first time, and what readers see stays until it is built.
+        indices::names_must_be_free(context, source).await?;
+        return Ok(Verdict::Load(Some(Box::new(state))));
+    }
     let missing = set_aside(context, &state);
     detach(context, &mut state);
     let indices = Indices::new(managed(context, &state)?);
@@ -123,7 +128,8 @@ fn is_planned(context: &Context, alias: &str) -> bool {
     context.planned.iter().any(|one| one.index.alias == alias)
 }
 
-/// Takes those tables out of the plan that have no index yet, or one that was made of another table of the same name.
+/// Takes those tables out of the plan that have no index yet, or one that was made of another table of the same name, or
+/// before the table was taken out of the publication and added again.
 fn set_aside(context: &mut Context, state: &State) -> Vec<String> {
     let (there, missing): (Vec<_>, Vec<_>) =
         context.planned.drain(..).partition(|one| kept(state, one).is_some());
@@ -139,6 +145,12 @@ fn kept<'s>(state: &'s State, one: &Planned) -> Option<&'s IndexState> {
         .indexes
         .iter()
         .find(|index| index.alias == *alias && (index.table_oid == oid || index.table_oid == 0))
+        .filter(|index| same_membership(index, one))
+}
+
+/// The table has been in the publication all the time. What was written while it was not is in no stream.
+fn same_membership(index: &IndexState, one: &Planned) -> bool {
+    index.membership.is_empty() || index.membership == one.index.membership
 }
 
 /// What is not planned any more stays as it is.
@@ -149,7 +161,7 @@ fn detach(context: &Context, state: &mut State) {
     for index in gone {
         tracing::warn!(
             table = %index.table,
-            "the table is not published any more: its index {} stays as it is and is not followed", index.alias
+            "the table is not published any more, or was added again: its index {} is not followed", index.alias
         );
         state.detached.push(index.left_behind(applied));
     }
@@ -279,7 +291,18 @@ fn managed(context: &Context, state: &State) -> Result<Vec<Managed>, Failure> {
                 anew(alias),
             ));
         }
+        if let Some(gone) = kept.parts.iter().find(|part| !one.index.parts.contains(part)) {
+            return Err(Failure::stop(
+                format!(
+                    "{} needs resync: a partition of it (OID {gone}) was detached or dropped since {alias} was last written",
+                    one.table.name
+                ),
+                anew(alias),
+            ));
+        }
         let mut kept = kept.clone();
+        kept.parts.clone_from(&one.index.parts);
+        kept.membership.clone_from(&one.index.membership);
         // The columns of a state that does not have them yet are those of the plan, whose hash is the same.
         if kept.columns.iter().any(|column| column.number == 0) || kept.columns.is_empty() {
             kept.columns = one.index.columns.clone();
