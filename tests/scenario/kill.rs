@@ -1,13 +1,13 @@
 //! SIGKILL at any moment: nothing is lost, nothing is confirmed that the index does not hold.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Scenario;
 use crate::support::case::Case;
 use crate::support::sampler::Sampler;
 use crate::support::seed::Seed;
 use crate::support::workload::Workload;
-use crate::support::{PATIENCE, number, wait_for};
+use crate::support::{PATIENCE, number};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("at_random_moments", at_random_moments),
@@ -102,9 +102,7 @@ fn while_generations_change() {
             assert_eq!(super::resync::slots(&mut case), ["kill_resync"]);
             let connector = case.run();
             for alias in ["kv", "log", "still"].map(|table| case.alias(table)) {
-                wait_for("one index to be left", PATIENCE, || {
-                    (case.search.generations(&alias).len() == 1).then_some(())
-                });
+                one_index_is_left(&mut case, &alias);
             }
             connector.stop();
         }
@@ -112,4 +110,17 @@ fn while_generations_change() {
     let seen = sampler.stop();
     assert_eq!((seen.torn, seen.states), (0, 1), "{seen} {}", seen.example);
     println!("{done} SIGKILLs during {} transactions", workload.stop());
+}
+
+/// Nothing is left of what was built before, after a while.
+fn one_index_is_left(case: &mut Case, alias: &str) {
+    let began = Instant::now();
+    while case.search.generations(alias).len() != 1 {
+        if began.elapsed() > PATIENCE {
+            let (left, state) = (case.search.generations(alias), case.state());
+            let all = case.search.find("wal2es-state/_search?size=50&_source=indexes.index,step");
+            panic!("left: {left:?}; state: {state:?}; documents: {all:?}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
