@@ -47,6 +47,9 @@ pub struct IndexState {
     pub shown_lsn: Lsn,
     /// Indices that nobody needs any more.
     pub retired: Vec<String>,
+    /// The index that is being made for what follows a TRUNCATE: whoever abandons this generation finds it here.
+    #[serde(default)]
+    pub making: Option<String>,
     /// How many times the table was truncated, for the names of indices.
     pub truncations: u32,
     /// What the mapping and the choice of columns were when the index was made.
@@ -157,13 +160,15 @@ impl IndexState {
         } else {
             self.retired.push(self.index.clone());
         }
+        self.retired.extend(self.making.take());
         self
     }
 
     /// Every index of this alias that is ours.
     pub fn all(&self) -> impl Iterator<Item = &String> {
         let kept = self.kept.iter().map(|kept| &kept.index);
-        std::iter::once(&self.index).chain(&self.shown).chain(&self.retired).chain(kept)
+        let made = std::iter::once(&self.index).chain(&self.making);
+        made.chain(&self.shown).chain(&self.retired).chain(kept)
     }
 }
 

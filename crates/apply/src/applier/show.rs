@@ -162,6 +162,9 @@ impl Applier {
         let generation = generation.unwrap_or(self.state.generation);
         let name = format!("{}-g{generation}.t{truncations}", managed.state.alias);
         let owner = Owner { generation, ..Owner::of(&self.state) };
+        if !self.announce(at, &name, stop).await? {
+            return Ok(false);
+        }
         let facts = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(false),
@@ -175,6 +178,7 @@ impl Applier {
                 state.retired.push(state.index.clone());
             }
             state.index = name;
+            state.making = None;
             state.uuid = facts.uuid;
             state.histories = facts.histories;
             state.truncations = truncations;
@@ -203,6 +207,38 @@ pub async fn drop_unneeded_of_detached(target: &Target, state: &mut State) -> Re
         index.retired = left;
     }
     Ok(())
+}
+
+impl Applier {
+    /// Keeps with the state that an index of this name is about to be made. False when `stop` came first.
+    async fn announce(
+        &mut self,
+        at: usize,
+        name: &str,
+        stop: &CancellationToken,
+    ) -> Result<bool, Error> {
+        let said = self.indices.with(|list| {
+            let state = list.get_mut(at).map(|managed| &mut managed.state);
+            state.and_then(|state| state.making.replace(name.to_owned()))
+        });
+        if said.as_deref() == Some(name) {
+            return Ok(true);
+        }
+        // What is being saved may be of before.
+        let mut begun = false;
+        while !begun || self.saving.is_some() {
+            if self.saving.is_none() {
+                self.start_saving();
+                begun = true;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(false),
+                stepped = self.step() => stepped?,
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Drops an index, unless readers of the alias are led to it still: they have to be moved first.

@@ -21,6 +21,7 @@ fn state() -> State {
         shown: Some("p-g1".into()),
         shown_lsn: Lsn::ZERO,
         retired: Vec::new(),
+        making: None,
         truncations: 0,
         plan_hash: String::new(),
         columns: Vec::new(),
