@@ -128,7 +128,7 @@ impl Watch {
         let plugin = context.config.plugin()?;
         if let Some(leaves_out) = facts.publication.as_ref().and_then(Publication::leaves_out) {
             let problem = format!("the publication does not publish {leaves_out} any more");
-            return Err(Failure::resync(format!("all tables need resync: {problem}"), ANEW, None));
+            return Err(Failure::resync(format!("everything needs resync: {problem}"), ANEW, None));
         }
         if context.follows_publication && other_tables(context, &facts.tables) {
             return Ok(Compared::Reload);
