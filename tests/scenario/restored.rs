@@ -179,7 +179,9 @@ fn synchronize(case: &mut Case, standby: &Server) {
     let mut session = connect(standby.fact("port").parse().unwrap(), &case.name, Database::ADMIN);
     let connector = case.run();
     let query = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND synced AND NOT temporary";
-    wait_for("the slot on the standby", PATIENCE, || {
+    // The standby looks every 30 s when nothing has changed before.
+    wait_for("the slot on the standby", PATIENCE * 3, || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
         case.execute("UPDATE item SET name = name || '.'; SELECT pg_log_standby_snapshot()");
         (session.query_one(query, &[&case.name]).unwrap().get::<_, i64>(0) == 1).then_some(())
     });

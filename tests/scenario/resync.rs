@@ -154,6 +154,7 @@ fn back_to_the_generation_before() {
     assert_eq!(case.search.field(&alias, "1", "n"), Some(json!(1)));
     case.command(&["rollback", "--undo", &alias]).expect_success();
     wait_for("the newest generation", PATIENCE, || {
+        case.execute("UPDATE item SET n = 4");
         let index = case.state().unwrap()["indexes"][0].clone();
         (index["shown"] == index["index"]).then_some(())
     });

@@ -45,6 +45,8 @@ pub(super) async fn perform(
                 json!({"remove": {"index": from, "alias": alias, "must_exist": false}}),
             ];
             found.target.update_aliases(actions).await?;
+            // A connector that has nothing to save does not look at the state.
+            crate::position::nudge(&found.source.client).await?;
             report(json, undo, alias, &to, as_of);
             return Ok(ExitCode::SUCCESS);
         }
