@@ -14,6 +14,7 @@
 //!
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
+mod keep;
 mod pace;
 mod show;
 
@@ -214,26 +215,6 @@ impl Applier {
         self.last_commit
     }
 
-    /// Keeps with the state whether the standbys that could be promoted have what is in the index. Saved before anything
-    /// else is sent: a state that says so wrongly would go on with a standby that lacks some of it.
-    ///
-    /// # Errors
-    /// What stops the connector.
-    pub async fn note_failover(&mut self, failover: bool) -> Result<(), Error> {
-        if self.state.failover == failover {
-            return Ok(());
-        }
-        while self.saving.is_some() {
-            self.step().await?;
-        }
-        self.state.failover = failover;
-        self.start_saving();
-        while self.saving.is_some() {
-            self.step().await?;
-        }
-        Ok(())
-    }
-
     /// Sessions that have begun.
     pub fn sessions(&self) -> u64 {
         self.sessions
@@ -317,30 +298,6 @@ impl Applier {
     /// the state with the transaction.
     pub fn columns(&mut self, at: usize, columns: Vec<ColumnState>) {
         self.changed_columns.push(ChangedColumns { end: None, at, columns });
-    }
-
-    /// The partitions of the table of the managed index `at` are these now, by their OIDs.
-    pub fn parts(&mut self, at: usize, parts: Vec<u32>) {
-        self.indices.with(|list| {
-            if let Some(managed) = list.get_mut(at) {
-                managed.state.parts = parts;
-            }
-        });
-    }
-
-    /// Makes those columns part of the state that are of durable transactions by now.
-    fn adopt_columns(&mut self) {
-        let durable = self.durable;
-        let adopted = self
-            .changed_columns
-            .extract_if(.., |changed| changed.end.is_some_and(|end| end <= durable));
-        for changed in adopted {
-            self.indices.with(|list| {
-                if let Some(managed) = list.get_mut(changed.at) {
-                    managed.state.columns = changed.columns;
-                }
-            });
-        }
     }
 
     /// The transaction is complete; its commit record ends at `end`.
@@ -483,24 +440,6 @@ impl Applier {
         }
     }
 
-    /// Finishes what is complete, as [`Applier::drain`], and keeps with the state why the stream alone can't make the
-    /// managed index `at` right any more, or all of them.
-    ///
-    /// # Errors
-    /// What stops the connector.
-    pub async fn give_up(&mut self, reason: &str, at: Option<usize>) -> Result<(), Error> {
-        self.drain().await?;
-        self.state.needs_resync = Some(reason.to_owned());
-        let of =
-            at.and_then(|at| self.indices.with(|list| Some(list.get(at)?.state.alias.clone())));
-        self.state.needs_resync_of = of.into_iter().collect();
-        self.start_saving();
-        while self.saving.is_some() {
-            self.step().await?;
-        }
-        Ok(())
-    }
-
     /// Starts what is due and tells when to look again.
     fn start_what_is_due(&mut self) -> Option<Instant> {
         self.settle();
@@ -572,35 +511,6 @@ impl Applier {
         }
         self.at_commit = !flight.mid_transaction;
         self.settle();
-    }
-
-    fn start_saving(&mut self) {
-        if self.saving.is_some() {
-            return;
-        }
-        self.saved_at = Some(Instant::now());
-        let state = self.current_state();
-        let (target, store, saved) = (self.target.clone(), self.store.clone(), state.clone());
-        let work = Box::pin(async move { show::save(&target, &store, &saved).await });
-        self.saving = Some((state, work));
-    }
-
-    /// The state document holds `state` now.
-    fn saved(&mut self, state: &State) {
-        self.confirmed = self.confirmed.max(state.applied_lsn);
-        self.saved_visible = state.visible_lsn;
-        self.saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
-    }
-
-    /// The state as it is now.
-    pub fn current_state(&self) -> State {
-        State {
-            applied_lsn: self.durable,
-            visible_lsn: self.visible,
-            indexes: self.indices.states(),
-            last_commit: self.last_commit,
-            ..self.state.clone()
-        }
     }
 }
 

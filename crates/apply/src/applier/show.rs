@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::Applier;
+use super::{Applier, keep};
 use crate::Error;
 use crate::backoff::persist;
 use crate::indices::{self, Managed, Owner};
-use crate::state::{State, Store, unix_seconds};
+use crate::state::{State, unix_seconds};
 use crate::target::Target;
 
 /// Written but not shown yet.
@@ -55,7 +54,7 @@ impl Applier {
         let work = Box::pin(async move {
             refresh(&target, &dirty).await?;
             if !hidden.is_empty() {
-                save(&target, &store, &saved).await?;
+                keep::save(&target, &store, &saved).await?;
                 swap(&target, &hidden).await?;
             }
             Ok(())
@@ -209,38 +208,6 @@ pub async fn drop_unneeded_of_detached(target: &Target, state: &mut State) -> Re
     Ok(())
 }
 
-impl Applier {
-    /// Keeps with the state that an index of this name is about to be made. False when `stop` came first.
-    async fn announce(
-        &mut self,
-        at: usize,
-        name: &str,
-        stop: &CancellationToken,
-    ) -> Result<bool, Error> {
-        let said = self.indices.with(|list| {
-            let state = list.get_mut(at).map(|managed| &mut managed.state);
-            state.and_then(|state| state.making.replace(name.to_owned()))
-        });
-        if said.as_deref() == Some(name) {
-            return Ok(true);
-        }
-        // What is being saved may be of before.
-        let mut begun = false;
-        while !begun || self.saving.is_some() {
-            if self.saving.is_none() {
-                self.start_saving();
-                begun = true;
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(false),
-                stepped = self.step() => stepped?,
-            }
-        }
-        Ok(true)
-    }
-}
-
 /// Drops an index, unless readers of the alias are led to it still: they have to be moved first.
 async fn drop_unread(target: &Target, alias: &str, name: &String) -> Result<bool, Error> {
     if target.alias(alias).await?.contains(name) {
@@ -248,16 +215,6 @@ async fn drop_unread(target: &Target, alias: &str, name: &String) -> Result<bool
     }
     target.delete_index(name).await?;
     Ok(true)
-}
-
-/// Saves `state` if the indices that it names are still the ones that were written.
-pub(super) async fn save(
-    target: &Target,
-    store: &Mutex<Store>,
-    state: &State,
-) -> Result<(), Error> {
-    persist(|| indices::still_there(target, &state.indexes)).await?;
-    store.lock().await.save(state).await
 }
 
 async fn refresh(target: &Arc<Target>, names: &[String]) -> Result<(), Error> {

@@ -1,0 +1,139 @@
+//! What the applier keeps in the state document: how far it is, once a second while something changes, and at once whatever
+//! has to be there before the next step.
+
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::Applier;
+use crate::Error;
+use crate::backoff::persist;
+use crate::indices;
+use crate::state::{State, Store};
+use crate::target::Target;
+
+impl Applier {
+    /// Keeps with the state whether the standbys that could be promoted have what is in the index. Saved before anything
+    /// else is sent: a state that says so wrongly would go on with a standby that lacks some of it.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn note_failover(&mut self, failover: bool) -> Result<(), Error> {
+        if self.state.failover == failover {
+            return Ok(());
+        }
+        self.state.failover = failover;
+        self.save_now().await
+    }
+
+    /// Finishes what is complete, as [`Applier::drain`], and keeps with the state why the stream alone can't make the
+    /// managed index `at` right any more, or all of them.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn give_up(&mut self, reason: &str, at: Option<usize>) -> Result<(), Error> {
+        self.drain().await?;
+        self.state.needs_resync = Some(reason.to_owned());
+        let of =
+            at.and_then(|at| self.indices.with(|list| Some(list.get(at)?.state.alias.clone())));
+        self.state.needs_resync_of = of.into_iter().collect();
+        self.save_now().await
+    }
+
+    /// The partitions of the table of the managed index `at` are these now, by their OIDs.
+    pub fn parts(&mut self, at: usize, parts: Vec<u32>) {
+        self.indices.with(|list| {
+            if let Some(managed) = list.get_mut(at) {
+                managed.state.parts = parts;
+            }
+        });
+    }
+
+    /// Makes those columns part of the state that are of durable transactions by now.
+    pub(super) fn adopt_columns(&mut self) {
+        let durable = self.durable;
+        let adopted = self
+            .changed_columns
+            .extract_if(.., |changed| changed.end.is_some_and(|end| end <= durable));
+        for changed in adopted {
+            self.indices.with(|list| {
+                if let Some(managed) = list.get_mut(changed.at) {
+                    managed.state.columns = changed.columns;
+                }
+            });
+        }
+    }
+
+    /// Keeps with the state that an index of this name is about to be made. False when `stop` came first.
+    pub(super) async fn announce(
+        &mut self,
+        at: usize,
+        name: &str,
+        stop: &CancellationToken,
+    ) -> Result<bool, Error> {
+        let said = self.indices.with(|list| {
+            let state = list.get_mut(at).map(|managed| &mut managed.state);
+            state.and_then(|state| state.making.replace(name.to_owned()))
+        });
+        if said.as_deref() == Some(name) {
+            return Ok(true);
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(false),
+            saved = self.save_now() => saved.map(|()| true),
+        }
+    }
+
+    /// Comes back when the state document holds what is true now; what is being saved may be of before.
+    async fn save_now(&mut self) -> Result<(), Error> {
+        while self.saving.is_some() {
+            self.step().await?;
+        }
+        self.start_saving();
+        while self.saving.is_some() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn start_saving(&mut self) {
+        if self.saving.is_some() {
+            return;
+        }
+        self.saved_at = Some(Instant::now());
+        let state = self.current_state();
+        let (target, store, saved) = (self.target.clone(), self.store.clone(), state.clone());
+        let work = Box::pin(async move { save(&target, &store, &saved).await });
+        self.saving = Some((state, work));
+    }
+
+    /// The state document holds `state` now.
+    pub(super) fn saved(&mut self, state: &State) {
+        self.confirmed = self.confirmed.max(state.applied_lsn);
+        self.saved_visible = state.visible_lsn;
+        self.saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
+    }
+
+    /// The state as it is now.
+    pub fn current_state(&self) -> State {
+        State {
+            applied_lsn: self.durable,
+            visible_lsn: self.visible,
+            indexes: self.indices.states(),
+            last_commit: self.last_commit,
+            ..self.state.clone()
+        }
+    }
+}
+
+/// Saves `state` if the indices that it names are still the ones that were written.
+pub(super) async fn save(
+    target: &Target,
+    store: &Mutex<Store>,
+    state: &State,
+) -> Result<(), Error> {
+    persist(|| indices::still_there(target, &state.indexes)).await?;
+    store.lock().await.save(state).await
+}
