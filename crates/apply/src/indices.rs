@@ -315,31 +315,6 @@ async fn facts_of(target: &Target, name: &str, shards: usize) -> Result<IndexFac
     ))
 }
 
-/// The indices that have `alias` as their name or alias, or a name of our form for it, and whether each was made by the
-/// connector of `state`.
-///
-/// # Errors
-/// The target does not answer.
-pub async fn found_under(
-    target: &Target,
-    alias: &str,
-    state: &State,
-) -> Result<Vec<(String, bool)>, Error> {
-    let owner = Owner::of(state);
-    let mut found = Vec::new();
-    for name in [alias.to_owned(), format!("{alias}-g*")] {
-        let indices = target.index(&name).await?.unwrap_or_default();
-        for (index, body) in indices.as_object().into_iter().flatten() {
-            found.push((index.clone(), source_of(body) == Some(owner.source.as_str())));
-        }
-    }
-    // Of somebody else's, only what takes the name itself is in the way.
-    let of_our_form =
-        |index: &str| index.strip_prefix(alias).is_some_and(|rest| rest.starts_with("-g"));
-    found.retain(|(index, is_ours)| *is_ours || !of_our_form(index));
-    Ok(found)
-}
-
 /// Whose an index says that it is.
 pub(crate) fn source_of(index: &Value) -> Option<&str> {
     index.pointer("/mappings/_meta/wal2es/source")?.as_str()

@@ -27,12 +27,14 @@ mod version;
 pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};
 pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
-pub use indices::{IndexPlan, Indices, Managed, check, connector_id, found_under};
+pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};
 pub use replicas::Replicas;
 pub use report::{Progress, Report, Reports, TableProgress};
 pub use standing::{Claim, claims};
-pub use state::{ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store};
+pub use state::{
+    ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store, generation_of,
+};
 pub use target::{
     ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
 };

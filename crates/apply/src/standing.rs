@@ -84,7 +84,8 @@ fn says_whose(state: &IndexState, owner: &Owner, mapping: &Value) -> Result<(), 
     let generation = meta.get("generation").and_then(Value::as_u64);
     if source == Some(owner.source.as_str())
         && formula.is_some()
-        && generation.is_some_and(|generation| is_of_generation(state, generation))
+        && generation == state.generation_of(&state.index).map(u64::from)
+        && generation.is_some()
     {
         return Ok(());
     }
@@ -102,13 +103,6 @@ fn says_whose(state: &IndexState, owner: &Owner, mapping: &Value) -> Result<(), 
         ),
         format!("does another connector use it? Then choose another `name`; else {}", anew(state)),
     ))
-}
-
-/// The number is in the name: `NAME-gN` or `NAME-gN.tK`.
-fn is_of_generation(state: &IndexState, generation: u64) -> bool {
-    let rest = state.index.strip_prefix(&format!("{}-g", state.alias));
-    let number = rest.and_then(|rest| rest.split('.').next());
-    number == Some(generation.to_string().as_str())
 }
 
 fn takes_writes(state: &IndexState, settings: &Map<String, Value>) -> Result<(), Error> {

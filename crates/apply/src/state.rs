@@ -121,8 +121,7 @@ impl IndexState {
 
     /// The generation of an index of this alias, by its name.
     pub fn generation_of(&self, index: &str) -> Option<u32> {
-        let rest = index.strip_prefix(&self.alias)?.strip_prefix("-g")?;
-        rest.split('.').next()?.parse().ok()
+        generation_of(&self.alias, index)
     }
 
     /// Readers of the alias see another index than the one that is written, and are to be moved over.
@@ -432,6 +431,12 @@ impl Store {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn not_json(error: serde_json::Error) -> Error {
     Error::stop(format!("the state can't be written as JSON: {error}"), "report this")
+}
+
+/// N of `ALIAS-gN` and `ALIAS-gN.tK`.
+pub fn generation_of(alias: &str, index: &str) -> Option<u32> {
+    let rest = index.strip_prefix(alias)?.strip_prefix("-g")?;
+    rest.split('.').next()?.parse().ok()
 }
 
 pub(crate) fn unix_seconds() -> u64 {

@@ -3,8 +3,8 @@
 //! The build has a temporary slot of its own, whose creation waits for every transaction that is running then: what such a
 //! transaction wrote before the table was published is in the copy. It copies, follows its own stream until it is as far as
 //! the connector, and puts its indices into the connector's state ([`merge`]). Whoever runs the connector reads the state
-//! again and shows them; what readers see until then goes on as if nothing were. The slot has a fixed name, so there is one
-//! build at a time, and goes with its connection, so that nothing holds the log when a build is killed.
+//! again and shows them; what readers see until then goes on as if nothing were. There is one build at a time, and neither its
+//! lock nor its slot outlives its connection ([`point`]), so that nothing holds the log when a build is killed.
 //!
 //! The build keeps a state document of its own, so that whoever comes after an interruption finds its indices and drops
 //! them ([`clean_up`]).
@@ -23,7 +23,7 @@ use super::building::Building;
 use super::prepare::{self, Context};
 use super::session::{End, Follow, Left, Open};
 use super::watch::Watch;
-use super::{copy, feed, limits, load, merge, point};
+use super::{copy, feed, gate, limits, load, merge, point};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
@@ -184,7 +184,7 @@ async fn attempt(
         remove(&context.target, &mut store, &left, Some(&state)).await?;
     }
     let mut own = load::first_state(&context, &source);
-    own.generation = load::next_generation(&context, &own, state.generation.max(*used)).await?;
+    own.generation = gate::free_generation(&context, &source, state.generation.max(*used)).await?;
     *used = own.generation;
     own.needs_resync = state.needs_resync;
     let ended = tokio::select! {

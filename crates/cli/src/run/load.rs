@@ -6,7 +6,7 @@ use change::Lsn;
 use snapshot::{Keeper, catalog};
 use tracing::{info, warn};
 
-use super::{Context, copy, limits, point, watch};
+use super::{Context, copy, gate, limits, point, watch};
 use crate::failure::Failure;
 use crate::source::Source;
 
@@ -32,7 +32,7 @@ pub(super) async fn load(
         }
         None => (0, Vec::new()),
     };
-    state.generation = next_generation(context, &state, used).await?;
+    state.generation = gate::free_generation(context, source, used).await?;
     for _ in 0..ATTEMPTS {
         let keeper = match keeper.take() {
             Some(keeper) => keeper,
@@ -145,8 +145,7 @@ async fn attempt(
     let (copied, snapshot) = match copied {
         Err(failure) if failure.is_cured_by_copying_again() => return Ok(None),
         // What was copied before a table was altered is stale.
-        copied if !are_as_planned(context, source).await? => {
-            drop(copied);
+        _ if !are_as_planned(context, source).await? => {
             return Err(Failure::reload("a table was dropped or altered during the copy"));
         }
         copied => copied?,
@@ -162,8 +161,8 @@ async fn attempt(
     Ok(Some(indices))
 }
 
-/// Makes the indices that `state` names, without replicas for now. They are in the state document before they are in the target, so that whoever
-/// comes after an interruption finds them.
+/// Makes the indices that `state` names, without replicas for now. They are in the state document before they are in the
+/// target, so that whoever comes after an interruption finds them.
 pub(super) async fn make_indices(
     context: &Context,
     store: &mut Store,
@@ -181,38 +180,6 @@ pub(super) async fn make_indices(
     store.save(state).await?;
     let replicas = Replicas::take_away(&context.target, &indices).await?;
     Ok((indices, replicas))
-}
-
-/// The number of the first generation after `used` whose names nobody has used.
-pub(super) async fn next_generation(
-    context: &Context,
-    state: &State,
-    used: u32,
-) -> Result<u32, Failure> {
-    let mut next = used + 1;
-    for one in &context.planned {
-        let alias = &one.index.alias;
-        for (index, is_ours) in apply::found_under(&context.target, alias, state).await? {
-            match index.strip_prefix(&format!("{alias}-g")) {
-                Some(rest) if is_ours => {
-                    let number = rest.split('.').next().and_then(|number| number.parse().ok());
-                    next = next.max(number.unwrap_or(0) + 1);
-                }
-                _ => {
-                    return Err(Failure::config(
-                        format!(
-                            "{alias} is taken: the index {index} of that name or alias is not ours"
-                        ),
-                        format!(
-                            "choose another `name` for {} under `indexes`, or remove it",
-                            one.table.name
-                        ),
-                    ));
-                }
-            }
-        }
-    }
-    Ok(next)
 }
 
 /// Drops the indices of a copy that will not be completed.

@@ -81,6 +81,7 @@ fn merged(state: &State, built: &State, all: bool) -> State {
         // Nobody needs the log before, which may not be readable: not across the birth of a publication.
         merged.applied_lsn = built.applied_lsn;
         merged.last_commit = built.last_commit;
+        merged.publication.clone_from(&built.publication);
     }
     if all || (!merged.needs_resync_of.is_empty() && merged.needs_resync_of.iter().all(replaced)) {
         merged.needs_resync = None;
@@ -182,8 +183,10 @@ mod tests {
             "it may be about the other one"
         );
         // The other one is not followed any more, whatever was wrong with it.
-        let merged = merged(&before, &built("b"), true);
-        assert_eq!(merged.needs_resync, None);
+        let mut built = built("b");
+        built.publication = "q".into();
+        let merged = merged(&before, &built, true);
+        assert_eq!((merged.needs_resync, merged.publication.as_str()), (None, "q"));
         assert_eq!((merged.indexes.len(), merged.detached.len()), (1, 1));
         assert_eq!(
             (&*merged.detached[0].alias, merged.detached[0].shown_lsn),

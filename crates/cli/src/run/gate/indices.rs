@@ -1,18 +1,22 @@
 //! Before a copy: nothing that we did not make stands where the new indices and their aliases are to be.
 
-use apply::{Claim, connector_id};
+use apply::{Claim, connector_id, generation_of};
 
 use super::super::Context;
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::source::Source;
 
-/// No name is taken by somebody else, who is named.
-pub(super) async fn names_must_be_free(context: &Context, source: &Source) -> Result<(), Failure> {
-    let config = &context.config.source;
-    let ours = connector_id(&context.system.system_id, &source.info.dbname, &config.slot);
+/// The number of the first generation after `used` whose names nobody has used. Fails when a name is taken by somebody
+/// else, who is named.
+pub(in crate::run) async fn free_generation(
+    context: &Context,
+    source: &Source,
+    used: u32,
+) -> Result<u32, Failure> {
+    let ours = connector_id(&context.system.system_id, &source.info.dbname, &context.owner);
     let is_ours = |claim: &Claim| claim.connector.as_ref() == Some(&ours);
-    let mut next = 1;
+    let mut next = used + 1;
     let mut foreign = Vec::new();
     for one in &context.planned {
         let alias = &one.index.alias;
@@ -22,7 +26,7 @@ pub(super) async fn names_must_be_free(context: &Context, source: &Source) -> Re
         }
         let of_our_form = apply::claims(&context.target, &format!("{alias}-g*")).await?;
         for claim in of_our_form {
-            match generation(alias, &claim.index) {
+            match generation_of(alias, &claim.index) {
                 Some(number) if is_ours(&claim) => next = next.max(number + 1),
                 Some(number) => foreign.push((one, number, claim)),
                 None => {}
@@ -30,15 +34,9 @@ pub(super) async fn names_must_be_free(context: &Context, source: &Source) -> Re
         }
     }
     match foreign.iter().find(|(_, number, _)| *number == next) {
-        None => Ok(()),
+        None => Ok(next),
         Some((one, _, claim)) => Err(taken(one, &claim.index, claim)),
     }
-}
-
-/// N of `ALIAS-gN` and `ALIAS-gN.tK`.
-fn generation(alias: &str, index: &str) -> Option<u32> {
-    let rest = index.strip_prefix(alias)?.strip_prefix("-g")?;
-    rest.split('.').next()?.parse().ok()
 }
 
 fn taken(one: &Planned, name: &str, claim: &Claim) -> Failure {

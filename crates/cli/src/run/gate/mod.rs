@@ -15,6 +15,7 @@ use apply::{Applier, FORMULA, IndexState, Indices, Managed, State, Step, Store};
 use change::Lsn;
 use feed::Plugin;
 
+pub(super) use indices::free_generation;
 pub(super) use slot::{explain, in_use, when_free};
 
 use super::{ANEW, Context};
@@ -46,7 +47,7 @@ pub(super) async fn check(
     state: Option<State>,
 ) -> Result<Verdict, Failure> {
     let Some(mut state) = state else {
-        before_load(context, source, slot.as_ref()).await?;
+        before_load(context, source, slot.as_ref(), 0).await?;
         return Ok(Verdict::Load(None));
     };
     same_connector(context, &state)?;
@@ -55,7 +56,7 @@ pub(super) async fn check(
         return Err(Failure::stop(reason.clone(), ANEW));
     }
     if state.step == Step::Copying {
-        before_load(context, source, slot.as_ref()).await?;
+        before_load(context, source, slot.as_ref(), state.generation).await?;
         return Ok(Verdict::Load(Some(Box::new(state))));
     }
     slot::must_be_on_its_timeline(context, &mut state, slot.as_ref())?;
@@ -64,7 +65,7 @@ pub(super) async fn check(
     history::must_be_ours(context, source, &slot, at.durable, state.last_commit).await?;
     if !context.planned.iter().any(|one| kept(&state, one).is_some()) {
         // Nothing follows the stream: everything is as at the first time, and what readers see stays until it is built.
-        indices::names_must_be_free(context, source).await?;
+        free_generation(context, source, state.generation).await?;
         return Ok(Verdict::Load(Some(Box::new(state))));
     }
     let missing = set_aside(context, &state);
@@ -82,17 +83,20 @@ pub(super) async fn rebuild(
     slot: Option<Slot>,
     before: Option<State>,
 ) -> Result<Verdict, Failure> {
-    before_load(context, source, slot.as_ref()).await?;
+    let used = before.as_ref().map_or(0, |before| before.generation);
+    before_load(context, source, slot.as_ref(), used).await?;
     Ok(Verdict::Load(before.map(Box::new)))
 }
 
+/// A copy may begin, after the generation `used`.
 async fn before_load(
     context: &Context,
     source: &Source,
     slot: Option<&Slot>,
+    used: u32,
 ) -> Result<(), Failure> {
     slot::must_be_readable(context, slot)?;
-    indices::names_must_be_free(context, source).await
+    free_generation(context, source, used).await.map(drop)
 }
 
 /// Whether the stream can go on where the connector's state is; the connector may be running. A failure that a new
@@ -105,6 +109,7 @@ pub(crate) async fn fits(
     // The slot first: what is confirmed later is in the state that is read then.
     let slot = slot::found(context, source).await?;
     let Some(mut state) = store.load().await? else { return Ok(()) };
+    same_formula(&state)?;
     slot::must_be_on_its_timeline(context, &mut state, slot.as_ref())?;
     let at = At { confirmed: state.applied_lsn, durable: state.applied_lsn };
     let slot = must_fit(context, source, slot, at).await?;
@@ -233,6 +238,20 @@ fn anew(alias: &str) -> String {
 
 /// The state was written by this configuration's connector, and in terms that this version understands.
 fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
+    same_formula(state)?;
+    if state.publication != context.config.source.publication.as_str() {
+        return Err(Failure::stop(
+            format!(
+                "the index was made from the publication {}, the configuration says {}",
+                state.publication, context.config.source.publication
+            ),
+            format!("correct source.publication, or {ANEW}"),
+        ));
+    }
+    Ok(())
+}
+
+fn same_formula(state: &State) -> Result<(), Failure> {
     if state.formula != FORMULA {
         let what = match state.step {
             Step::Copying => "there is a half-finished generation",
@@ -244,15 +263,6 @@ fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
                 state.formula
             ),
             format!("go on with that version, or {ANEW}"),
-        ));
-    }
-    if state.publication != context.config.source.publication.as_str() {
-        return Err(Failure::stop(
-            format!(
-                "the index was made from the publication {}, the configuration says {}",
-                state.publication, context.config.source.publication
-            ),
-            format!("correct source.publication, or {ANEW}"),
         ));
     }
     Ok(())
