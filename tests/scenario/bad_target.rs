@@ -17,13 +17,8 @@ pub const SCENARIOS: &[Scenario] = &[
 
 fn case(name: &str) -> Case {
     let mut case = Case::shared(name);
-    prepare(&mut case);
+    case.one_item();
     case
-}
-
-fn prepare(case: &mut Case) {
-    case.table("item", "id int PRIMARY KEY, name text");
-    case.execute("INSERT INTO item VALUES (1, 'one')");
 }
 
 fn unreachable() {
@@ -42,7 +37,7 @@ fn unreachable() {
 fn read_only() {
     let pair = shared::fragile();
     let mut case = Case::on("readonly", &pair.postgres, &pair.search);
-    prepare(&mut case);
+    case.one_item();
     let block = |value| json!({"persistent": {"cluster.blocks.read_only": value}});
     case.search.expect("PUT", "_cluster/settings", Some(&block(json!(true))));
     let ended = case.command(&["run", "--setup"]);

@@ -32,13 +32,8 @@ pub const SCENARIOS: &[Scenario] = &[
 
 fn case(name: &str) -> Case {
     let mut case = Case::shared(name);
-    prepare(&mut case);
+    case.one_item();
     case
-}
-
-fn prepare(case: &mut Case) {
-    case.table("item", "id int PRIMARY KEY, name text");
-    case.execute("INSERT INTO item VALUES (1, 'one')");
 }
 
 /// Caught up, with something streamed, and stopped.
@@ -137,7 +132,7 @@ fn a_slot_that_is_invalid() {
     let shared = shared::pair();
     let postgres = forgetful();
     let mut case = Case::on("invalid", &postgres, &shared.search);
-    prepare(&mut case);
+    case.one_item();
     // Before anything was made from it.
     case.command(&["setup"]).expect_success();
     wait_until_lost(&mut case);
@@ -156,7 +151,7 @@ fn a_slot_that_becomes_invalid() {
     let shared = shared::pair();
     let postgres = forgetful();
     let mut case = Case::on("becomes", &postgres, &shared.search);
-    prepare(&mut case);
+    case.one_item();
     let connector = case.run();
     wait_for("the stream", PATIENCE, || connector.log().contains("streaming from").then_some(()));
     connector.signal(Signal::SIGSTOP);
@@ -173,7 +168,7 @@ fn a_slot_that_was_idle_for_too_long() {
     let shared = shared::pair();
     let postgres = Server::start("postgres-18", &["--set", "idle_replication_slot_timeout=1s"]);
     let mut case = Case::on("idleslot", &postgres, &shared.search);
-    prepare(&mut case);
+    case.one_item();
     stop(&mut case);
     let query = "SELECT invalidation_reason IS NOT NULL FROM pg_replication_slots WHERE slot_name = $1";
     wait_for("the slot to be invalidated", PATIENCE, || {
@@ -323,7 +318,7 @@ fn a_restored_index() {
     let path = repository.path().to_str().unwrap();
     let search = Server::start(&shared::search_kind(), &["--set", &format!("path.repo={path}")]);
     let mut case = Case::on("restored", &pair.postgres, &search);
-    prepare(&mut case);
+    case.one_item();
     case.catch_up();
     let index = case.search.behind(&case.alias("item")).unwrap();
     let uuid = |case: &Case| {

@@ -98,7 +98,13 @@ impl Case {
         self.follow(table);
     }
 
-    /// The same for a table that is to be the only one, those before it being done with.
+    /// A table `item` with one row.
+    pub fn one_item(&mut self) {
+        self.table("item", "id int PRIMARY KEY, name text");
+        self.execute("INSERT INTO item VALUES (1, 'one')");
+    }
+
+    /// A table that is to be the only one, those before it being done with.
     pub fn only(&mut self, table: &str, columns: &str) {
         self.config["indexes"] = json!([]);
         self.tables.clear();
