@@ -59,8 +59,10 @@ fn beside_a_connector_that_runs() {
     }
     for table in ["kv", "log", "still"] {
         let alias = case.alias(table);
+        // A table that is truncated while it is copied has the build begin anew, with another number.
         let behind = case.search.behind(&alias).unwrap();
-        assert!(behind.starts_with(&format!("{alias}-g2")), "{behind}");
+        let number = apply::generation_of(&alias, &behind);
+        assert!(number.is_some_and(|number| number >= 2), "{behind}");
     }
     assert_eq!(slots(&mut case), ["resync_beside"]);
     workload.stop();
