@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use super::*;
+use crate::bulk::CurrentRow;
 use crate::indices::{IndexPlan, Managed};
 use crate::state::{IndexState, Step};
 use crate::stub::Stub;
@@ -56,6 +57,15 @@ fn state() -> State {
     }
 }
 
+/// No row is asked for.
+struct NoRows;
+
+impl Rows for NoRows {
+    fn current<'a>(&'a self, _: &'a RowRef) -> CurrentRow<'a> {
+        unreachable!()
+    }
+}
+
 /// An applier at 100 whose session has replayed everything at `replay_end`.
 async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     let target = Arc::new(stub.target().await);
@@ -74,7 +84,7 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");
     let config = ApplierConfig { limits, refresh: Duration::from_millis(10), keep: Duration::ZERO };
-    let mut applier = Applier::new(config, target, store, indices, state);
+    let mut applier = Applier::new(config, target, store, indices, state, Arc::new(NoRows));
     applier.begin_session(Session { replay_end: Lsn::new(replay_end) });
     applier.set_dry(true);
     applier
@@ -89,7 +99,7 @@ fn change(applier: &mut Applier, id: &str) {
 }
 
 fn begin(applier: &mut Applier, commit: u64) {
-    applier.begin(CommitLsn(Lsn::new(commit)), Duration::from_secs(u64::MAX / 4));
+    applier.begin(CommitLsn(Lsn::new(commit)), 7, Duration::from_secs(u64::MAX / 4));
 }
 
 fn transaction(applier: &mut Applier, commit: u64, id: &str) {
