@@ -10,6 +10,7 @@ use change::Lsn;
 use serde_json::{Map, Value, json};
 
 use crate::bulk::Guard;
+use crate::letters::Letters;
 use crate::state::{ColumnState, IndexState, State};
 use crate::target::{IndexFacts, Target};
 use crate::{Error, FORMULA};
@@ -202,9 +203,11 @@ pub(crate) async fn still_there(target: &Target, states: &[IndexState]) -> Resul
 }
 
 /// The check that deliveries make after a failure.
+#[derive(Clone)]
 pub(crate) struct IndexGuard {
     pub(crate) target: Arc<Target>,
     pub(crate) indices: Indices,
+    pub(crate) letters: Letters,
 }
 
 impl Guard for IndexGuard {
@@ -217,6 +220,10 @@ impl Guard for IndexGuard {
             let one = list.iter().find(|managed| managed.state.index == index);
             one.map(|managed| managed.state.table.clone())
         })
+    }
+
+    fn letters(&self) -> &Letters {
+        &self.letters
     }
 }
 

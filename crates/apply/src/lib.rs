@@ -14,6 +14,7 @@ mod backoff;
 mod bulk;
 mod error;
 mod indices;
+pub mod letters;
 mod loader;
 mod replicas;
 mod report;
@@ -25,7 +26,7 @@ mod target;
 mod version;
 
 pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};
-pub use bulk::{Batch, CurrentRow, Limits, Origin, RowRef, Rows, Write, answer};
+pub use bulk::{Batch, Current, CurrentRow, Limits, Origin, RowRef, Rows, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};

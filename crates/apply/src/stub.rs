@@ -58,6 +58,16 @@ impl Stub {
         Target::connect(&config).await.unwrap()
     }
 
+    /// The body of bulk request number `request`.
+    pub(crate) fn bulk(&self, request: usize) -> String {
+        self.seen.lock().unwrap().bulks[request].clone()
+    }
+
+    /// How many bulk requests there were.
+    pub(crate) fn bulks(&self) -> usize {
+        self.seen.lock().unwrap().bulks.len()
+    }
+
     /// The ids in bulk request number `request`, in order.
     pub(crate) fn ids(&self, request: usize) -> Vec<String> {
         let seen = self.seen.lock().unwrap();

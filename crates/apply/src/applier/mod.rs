@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::{Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver, deliver_filled};
 use crate::indices::{IndexGuard, Indices};
+use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
 use crate::version::Version;
@@ -90,6 +91,7 @@ pub struct Applier {
     keep: Duration,
     limits: Limits,
     rows: Arc<dyn Rows>,
+    guard: IndexGuard,
     batch: Batch,
     replay_end: Lsn,
     sessions: u64,
@@ -140,7 +142,9 @@ impl Applier {
         indices: Indices,
         state: State,
         rows: Arc<dyn Rows>,
+        letters: Letters,
     ) -> Self {
+        let guard = IndexGuard { target: target.clone(), indices: indices.clone(), letters };
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
         let state_commit = state.last_commit;
         let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
@@ -153,6 +157,7 @@ impl Applier {
             keep: config.keep,
             limits: config.limits,
             rows,
+            guard,
             batch: Batch::new(config.limits),
             replay_end: Lsn::ZERO,
             sessions: 0,
@@ -306,6 +311,22 @@ impl Applier {
                 batch.partial(&write, before, partial, row);
             }
         });
+    }
+
+    /// The row of the managed index `at` can't become a document: deletes the one that it had, and leaves a dead letter.
+    pub fn refuse(&mut self, at: usize, id: &[u8], change: (Version, Origin), reason: String) {
+        let batch = &mut self.batch;
+        self.indices.with(|list| {
+            if let Some(managed) = list.get(at) {
+                let write = write_of(managed.number, &managed.state.index, id, change);
+                batch.refuse(&write, Reason::plain(reason));
+            }
+        });
+    }
+
+    /// Rows that have no document.
+    pub fn dead_letters(&self) -> usize {
+        self.guard.letters.len()
     }
 
     /// Deletes a document of the managed index `at`.
@@ -523,7 +544,7 @@ impl Applier {
             }
         });
         let target = self.target.clone();
-        let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
+        let guard = self.guard.clone();
         let (rows, limits) = (self.rows.clone(), self.limits);
         let work = Box::pin(async move {
             match sealed.has_holes() {

@@ -84,7 +84,9 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");
     let config = ApplierConfig { limits, refresh: Duration::from_millis(10), keep: Duration::ZERO };
-    let mut applier = Applier::new(config, target, store, indices, state, Arc::new(NoRows));
+    let letters = Letters::new(target.clone(), indices.clone(), 10);
+    let rows = Arc::new(NoRows);
+    let mut applier = Applier::new(config, target, store, indices, state, rows, letters);
     applier.begin_session(Session { replay_end: Lsn::new(replay_end) });
     applier.set_dry(true);
     applier

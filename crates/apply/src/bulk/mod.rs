@@ -6,9 +6,11 @@ mod deliver;
 mod fill;
 mod filling;
 mod outcome;
+mod refused;
 
+pub(crate) use batch::key_hash;
 pub use batch::{Batch, Limits, Origin, Write};
 pub(crate) use deliver::{Delivered, Guard, deliver};
 pub use fill::RowRef;
 pub(crate) use filling::deliver_filled;
-pub use filling::{CurrentRow, Rows};
+pub use filling::{Current, CurrentRow, Rows};

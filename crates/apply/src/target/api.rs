@@ -254,6 +254,30 @@ impl Target {
         Ok(refreshed.shards.failed == 0 && refreshed.shards.successful > 0)
     }
 
+    /// Refreshes an index; false if there is none of that name.
+    pub(crate) async fn refresh_if_there(&self, name: &str) -> Result<bool, ApiError> {
+        let path = format!("{}/_refresh", segment(name));
+        let answer = self.call(Method::POST, &path, None, &[200, 404]).await?;
+        Ok(answer.status == StatusCode::OK)
+    }
+
+    /// The answer to a [search](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-search). Small ones
+    /// alone: it is read as a whole.
+    pub(crate) async fn search(&self, index: &str, query: &Value) -> Result<Value, ApiError> {
+        let path = format!("{}/_search?allow_partial_search_results=false", segment(index));
+        let answer = self.call(Method::POST, &path, Some(query), &[200]).await?;
+        read("the search", &answer)
+    }
+
+    /// Deletes what searches find for a query, if the index is there.
+    pub(crate) async fn delete_by_query(&self, index: &str, query: &Value) -> Result<(), ApiError> {
+        let path = format!(
+            "{}/_delete_by_query?conflicts=proceed&refresh=true&ignore_unavailable=true",
+            segment(index)
+        );
+        self.call(Method::POST, &path, Some(query), &[200, 404]).await.map(drop)
+    }
+
     /// How many documents searches find in an index. None when a shard did not answer.
     pub(crate) async fn count(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let path = format!("{}/_count", segment(name));

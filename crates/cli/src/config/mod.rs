@@ -167,6 +167,22 @@ pub struct Pipeline {
     /// How long the index before is kept after a resync, for `wal2es rollback`; `0s` drops it at once.
     #[serde(deserialize_with = "units::duration")]
     pub keep_generation: Duration,
+    /// Rows that have no document.
+    pub dead_letters: DeadLetters,
+}
+
+/// Rows that the target refuses, or that can't become documents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// With more than this, `run` stops (exit 3): something is wrong with more than a row.
+    pub cap: usize,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        DeadLetters { cap: 10_000 }
+    }
 }
 
 impl Default for Pipeline {
@@ -177,6 +193,7 @@ impl Default for Pipeline {
             copy_workers: 2,
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
+            dead_letters: DeadLetters::default(),
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn of(status: &Status, applied: Option<Applied>) -> String {
         "Operations that found something newer in the index",
         show(&superseded),
     );
+    add("wal2es_dead_letters", "gauge", "Rows that have no document", show(&status.dead_letters));
     add("wal2es_copied_rows", "gauge", "Rows of the copy under way", show(&copied));
     add("wal2es_copy_estimated_rows", "gauge", "How many there may be in all", show(&estimated));
     text

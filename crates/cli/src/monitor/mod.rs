@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use apply::letters::Letters;
 use apply::{Applier, Indices, Report};
 use change::Lsn;
 use tokio::sync::watch;
@@ -44,6 +45,7 @@ struct Known {
     /// The first load is under way.
     loading: bool,
     indices: Option<(u32, Indices)>,
+    letters: Option<Letters>,
     applied: Option<Applied>,
     lag: Lag,
     rate: Meter,
@@ -70,6 +72,7 @@ impl Monitor {
             building: None,
             loading: false,
             indices: None,
+            letters: None,
             applied: None,
             lag: Lag::default(),
             rate: Meter::new(Instant::now()),
@@ -140,6 +143,11 @@ impl Monitor {
         self.known().indices = Some((generation, indices.clone()));
     }
 
+    /// The rows that have no document are these.
+    pub(crate) fn letters(&self, letters: &Letters) {
+        self.known().letters = Some(letters.clone());
+    }
+
     /// How far the applier is, while it streams. Called for each chunk of the stream.
     pub(crate) fn applied(&self, applier: &Applier) {
         self.known().applied = Some(Applied {
@@ -182,6 +190,7 @@ impl Monitor {
             status.generation = Some(*generation);
             status.indexes = indices.states().iter().map(Into::into).collect();
         }
+        status.dead_letters = known.letters.as_ref().map(Letters::len);
         if let Some(applied) = known.applied {
             status.applied_lsn = Some(applied.durable.to_string());
             status.visible_lsn = Some(applied.visible.to_string());
