@@ -27,6 +27,12 @@ pub(crate) trait Guard: Sync {
 
     /// The table that an index belongs to, for messages.
     fn table_of(&self, index: &str) -> Option<String>;
+
+    /// These operations may be executed at any time: their request got no definite answer.
+    fn unknown(&self, _ops: &[Op], _body: &[u8]) {}
+
+    /// Every operation has a definite good outcome.
+    fn delivered(&self, _sealed: &Sealed) {}
 }
 
 /// What became of a batch.
@@ -88,6 +94,9 @@ pub(crate) async fn deliver(
             Verdict::Unknown(why, executed) => {
                 warn_of(&backoff, rest.ops.len(), &why);
                 rest.retried |= executed;
+                if executed {
+                    guard.unknown(&rest.ops, &rest.body);
+                }
                 todo.push(rest);
                 guard_until_answered(guard, &mut backoff).await?;
             }
@@ -95,6 +104,7 @@ pub(crate) async fn deliver(
         delivered.retries += 1;
         tokio::time::sleep(backoff.next()).await;
     }
+    guard.delivered(sealed);
     Ok(delivered)
 }
 
@@ -159,6 +169,10 @@ fn read_answer(
             Outcome::Retry => {
                 if again.is_empty() {
                     reason = item_text(item);
+                }
+                // A primary that did not answer the node that asked it may yet do it.
+                if item.status == 408 || item.status >= 500 {
+                    guard.unknown(std::slice::from_ref(op), &rest.body);
                 }
                 again.push(at);
             }

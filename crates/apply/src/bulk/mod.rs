@@ -6,4 +6,5 @@ mod deliver;
 mod outcome;
 
 pub use batch::{Batch, Limits, Origin, Write};
+pub(crate) use batch::{Op, Sealed};
 pub(crate) use deliver::{Delivered, Guard, deliver};

@@ -4,7 +4,7 @@ use serde_saphyr::Error;
 
 /// Keys that are announced in the manual and not built yet.
 const ANNOUNCED: &[&str] =
-    &["fields", "routing", "where", "include", "lanes", "zombie_limit", "dead_letters", "metadata"];
+    &["fields", "routing", "where", "include", "lanes", "dead_letters", "metadata"];
 
 /// The message, which begins with its place (`:line:column: `), and the remedy.
 pub(super) fn explain(error: &Error) -> (String, String) {

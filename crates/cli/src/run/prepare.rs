@@ -129,6 +129,7 @@ pub(super) fn applier(context: &Context, store: Store, indices: Indices, state: 
         limits: context.config.limits(),
         refresh: pipeline.refresh,
         keep: pipeline.keep_generation,
+        zombie_limit: pipeline.zombie_limit,
     };
     Applier::new(config, context.target.clone(), store, indices, state)
 }
