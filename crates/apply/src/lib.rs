@@ -26,7 +26,7 @@ mod target;
 mod version;
 
 pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};
-pub use bulk::{Batch, Limits, Origin, Write, answer};
+pub use bulk::{Batch, CurrentRow, Limits, Origin, RowRef, Rows, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};

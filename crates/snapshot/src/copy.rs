@@ -1,6 +1,6 @@
 //! The rows of one range of a table.
 
-use change::{Row, Table};
+use change::{Row, Table, TableName};
 use wal::{Connection, CopyChunk, CopyOut};
 
 use crate::error::{Error, Result};
@@ -18,11 +18,13 @@ pub struct Copy<'a> {
     reader: LineReader,
 }
 
-/// The statement that copies the published rows and columns of `table` in `range`, in the order of its columns.
-fn statement(table: &Table, range: &Range) -> String {
+/// The statement that copies the published rows and columns of `table` in `range` that fulfil `wanted`, in the order of
+/// its columns.
+fn statement(table: &Table, range: &Range, wanted: Option<String>) -> String {
     let columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
     let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
-    let conditions: Vec<String> = filter.into_iter().chain(range.condition()).collect();
+    let conditions: Vec<String> =
+        filter.into_iter().chain(range.condition()).chain(wanted).collect();
     let conditions = match conditions.is_empty() {
         true => String::new(),
         false => format!(" WHERE {}", conditions.join(" AND ")),
@@ -72,15 +74,35 @@ impl<'a> Copy<'a> {
         table: &'a Table,
         range: &Range,
     ) -> Result<Self> {
-        let out =
-            session.copy_out(&statement(table, range)).await.map_err(|source| {
-                match source.db_error() {
-                    Some(db) if GONE.contains(&db.code.as_str()) => {
-                        Error::Changed { table: range.relation.name.clone() }
-                    }
-                    _ => Error::Wal { doing: format!("copying {}", table.name), source },
-                }
-            })?;
+        Copy::of(session, table, &range.relation.name, &statement(table, range, None)).await
+    }
+
+    /// The rows of `table` with this key, a text as Postgres prints it for each column: one or none.
+    ///
+    /// # Errors
+    /// As [`Copy::start`].
+    pub async fn of_key<'k>(
+        session: &'a mut Connection,
+        table: &'a Table,
+        key: impl Iterator<Item = (&'k str, &'k str)>,
+    ) -> Result<Self> {
+        let equal =
+            |(column, text)| format!("{} = {}", wal::identifier(column), wal::literal(text));
+        let wanted = key.map(equal).collect::<Vec<_>>().join(" AND ");
+        let statement = statement(table, &Range::whole(table), Some(wanted));
+        Copy::of(session, table, &table.name, &statement).await
+    }
+
+    async fn of(
+        session: &'a mut Connection,
+        table: &'a Table,
+        name: &TableName,
+        statement: &str,
+    ) -> Result<Self> {
+        let out = session.copy_out(statement).await.map_err(|source| match source.db_error() {
+            Some(db) if GONE.contains(&db.code.as_str()) => Error::Changed { table: name.clone() },
+            _ => Error::Wal { doing: format!("copying {}", table.name), source },
+        })?;
         Ok(Copy { table, out, row: 0, reader: LineReader::default() })
     }
 
@@ -112,7 +134,7 @@ impl<'a> Copy<'a> {
 
 #[cfg(test)]
 mod tests {
-    use change::{Column, PgType, ReplicaIdentity, TableName};
+    use change::{Column, PgType, ReplicaIdentity};
 
     use super::*;
 
@@ -142,16 +164,16 @@ mod tests {
         };
         let whole = Range::whole(&table);
         assert_eq!(
-            statement(&table, &whole),
+            statement(&table, &whole, None),
             r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1))) TO STDOUT"#
         );
         let part = Range { from: 3, to: Some(5), ..whole };
         assert_eq!(
-            statement(&table, &part),
+            statement(&table, &part, None),
             r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
         );
         table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
         let whole = Range::whole(&table);
-        assert_eq!(statement(&table, &whole), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
+        assert_eq!(statement(&table, &whole, None), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
     }
 }

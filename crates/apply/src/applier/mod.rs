@@ -26,10 +26,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use change::{CommitLsn, Lsn};
+use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
+use crate::bulk::{Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver, deliver_filled};
 use crate::indices::{IndexGuard, Indices};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
@@ -70,6 +71,7 @@ pub struct Session {
 #[derive(Clone, Copy)]
 struct Open {
     commit: CommitLsn,
+    xid: u32,
     ordinal: u64,
 }
 
@@ -89,6 +91,8 @@ pub struct Applier {
     state: State,
     pace: Pace,
     keep: Duration,
+    limits: Limits,
+    rows: Arc<dyn Rows>,
     batch: Batch,
     replay_end: Lsn,
     sessions: u64,
@@ -139,13 +143,15 @@ struct ChangedColumns {
 }
 
 impl Applier {
-    /// Goes on from `state`, which has just been loaded or saved by `store`.
+    /// Goes on from `state`, which has just been loaded or saved by `store`. `rows` are those of the tables of `indices`, in
+    /// their order.
     pub fn new(
         config: ApplierConfig,
         target: Arc<Target>,
         store: Store,
         indices: Indices,
         state: State,
+        rows: Arc<dyn Rows>,
     ) -> Self {
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
         let state_commit = state.last_commit;
@@ -162,6 +168,8 @@ impl Applier {
             state,
             pace: Pace::new(config.refresh),
             keep: config.keep,
+            limits: config.limits,
+            rows,
             batch: Batch::new(config.limits),
             replay_end: Lsn::ZERO,
             sessions: 0,
@@ -262,9 +270,9 @@ impl Applier {
         self.dry = dry;
     }
 
-    /// A transaction begins that commits at `commit`; `committed_at` is the time since 1970.
-    pub fn begin(&mut self, commit: CommitLsn, committed_at: Duration) {
-        self.open = Some(Open { commit, ordinal: 0 });
+    /// The transaction `xid` begins, which commits at `commit`; `committed_at` is the time since 1970.
+    pub fn begin(&mut self, commit: CommitLsn, xid: u32, committed_at: Duration) {
+        self.open = Some(Open { commit, xid, ordinal: 0 });
         self.begun = self.begun.max(commit.0);
         self.committed_at = Some(committed_at);
     }
@@ -300,6 +308,27 @@ impl Applier {
                 batch.index(&write, source)
             }
         })
+    }
+
+    /// Writes a document of the managed index `at` of which values are missing: they are those of the document `before`, or
+    /// of `id` if the row had no other id.
+    pub fn partial(
+        &mut self,
+        at: usize,
+        id: &[u8],
+        before: Option<&[u8]>,
+        change: (Version, Origin),
+        partial: &Partial,
+    ) {
+        let batch = &mut self.batch;
+        let row =
+            RowRef { at, key: partial.key.clone(), xid: self.open.map_or(0, |open| open.xid) };
+        self.indices.with(|list| {
+            if let Some(managed) = list.get(at) {
+                let write = write_of(managed.number, &managed.state.index, id, change);
+                batch.partial(&write, before, partial, row);
+            }
+        });
     }
 
     /// Deletes a document of the managed index `at`.
@@ -530,7 +559,13 @@ impl Applier {
         });
         let target = self.target.clone();
         let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
-        let work = Box::pin(async move { deliver(&target, &guard, &sealed).await });
+        let (rows, limits) = (self.rows.clone(), self.limits);
+        let work = Box::pin(async move {
+            match sealed.has_holes() {
+                false => deliver(&target, &guard, &sealed).await,
+                true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,
+            }
+        });
         self.at_commit = false;
         let last_commit = self.received;
         self.flight = Some(Flight { work, end, last_commit, mid_transaction });
@@ -538,8 +573,7 @@ impl Applier {
 
     fn landed(&mut self, delivered: Delivered) {
         let Some(flight) = self.flight.take() else { return };
-        self.delivered.superseded += delivered.superseded;
-        self.delivered.retries += delivered.retries;
+        self.delivered.add(delivered);
         if let Some(end) = flight.end {
             self.durable = self.durable.max(end);
             self.last_commit = self.last_commit.max(flight.last_commit);

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use super::*;
+use crate::bulk::CurrentRow;
 use crate::indices::{IndexPlan, Managed};
 use crate::state::{IndexState, Step};
 use crate::stub::Stub;
@@ -58,6 +59,15 @@ fn state() -> State {
     }
 }
 
+/// No row is asked for.
+struct NoRows;
+
+impl Rows for NoRows {
+    fn current<'a>(&'a self, _: &'a RowRef) -> CurrentRow<'a> {
+        unreachable!()
+    }
+}
+
 /// As long as requests may be executed late, where a test waits for the end of it.
 pub(super) const LIMIT: Duration = Duration::from_millis(500);
 
@@ -84,7 +94,7 @@ pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> App
         keep: Duration::ZERO,
         zombie_limit: Duration::from_secs(900),
     };
-    let mut applier = Applier::new(config, target, store, indices, state);
+    let mut applier = Applier::new(config, target, store, indices, state, Arc::new(NoRows));
     applier.begin_session(Session { replay_end: Lsn::new(replay_end) });
     applier.set_dry(true);
     applier
@@ -99,7 +109,7 @@ fn change(applier: &mut Applier, id: &str) {
 }
 
 pub(super) fn begin(applier: &mut Applier, commit: u64) {
-    applier.begin(CommitLsn(Lsn::new(commit)), Duration::from_secs(u64::MAX / 4));
+    applier.begin(CommitLsn(Lsn::new(commit)), 7, Duration::from_secs(u64::MAX / 4));
 }
 
 pub(super) fn transaction(applier: &mut Applier, commit: u64, id: &str) {

@@ -11,14 +11,20 @@
 //! holds because the first has a definite outcome by then. For the same reason everything that a replay sends is
 //! `external_gte`: the index may hold an earlier operation of the same segment. Keys that were sent are remembered by
 //! 64-bit hash; a false match only turns `external` into `external_gte`.
+//!
+//! A document of which a value was not sent is appended with a hole ([`fill`]).
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use change::Lsn;
+use document::Partial;
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable};
 
+use super::fill::{self, Fill, RowRef};
 use crate::version::Version;
 
 /// When a batch is full.
@@ -72,6 +78,8 @@ pub(crate) struct Op {
     pub(crate) origin: Origin,
     /// Another operation of the same key and transaction follows.
     dead: bool,
+    /// What is missing in its source.
+    pub(super) fill: Option<Arc<Fill>>,
 }
 
 /// Operations of whole transactions, and the beginning of one more.
@@ -87,6 +95,8 @@ pub struct Batch {
     sent: HashSet<u64, FixedState>,
     sent_version: Option<Version>,
     end: Option<Lsn>,
+    /// Operations that need something of before their transaction which the same transaction overwrites.
+    early: usize,
 }
 
 /// A batch to send.
@@ -101,7 +111,7 @@ pub(crate) struct Sealed {
 }
 
 const DELETE: &[u8] = b"{\"delete\":{\"_index\":\"";
-const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
+pub(super) const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
 
 impl Batch {
     /// An empty batch.
@@ -115,6 +125,7 @@ impl Batch {
             sent: HashSet::with_hasher(HASHER),
             sent_version: None,
             end: None,
+            early: 0,
         }
     }
 
@@ -125,7 +136,9 @@ impl Batch {
 
     /// One of the limits is reached.
     pub fn is_full(&self) -> bool {
-        self.body.len() >= self.limits.bytes || self.ops.len() >= self.limits.rows
+        self.body.len() >= self.limits.bytes
+            || self.ops.len() >= self.limits.rows
+            || self.early >= fill::EARLY
     }
 
     /// There is an operation of a complete transaction.
@@ -150,6 +163,48 @@ impl Batch {
         self.body.push(b'\n');
         self.push(op);
         Ok(())
+    }
+
+    /// Appends a document of `row` with holes. They are filled at once from the operation of this
+    /// transaction that made the document before, which is the one with the id `before` or `write.id`; else when the
+    /// batch is delivered.
+    pub(crate) fn partial(
+        &mut self,
+        write: &Write<'_>,
+        before: Option<&[u8]>,
+        partial: &Partial,
+        row: RowRef,
+    ) {
+        let base = before.unwrap_or(write.id);
+        let earlier = self.earlier(write.index, base).cloned();
+        let (source, fill) = match &earlier {
+            Some(op) => fill::from_operation(row, (write.id, base), partial, op, &self.body),
+            None => (Cow::Borrowed(partial.source.as_slice()), Fill::new(row, partial, before)),
+        };
+        let mut op = self.action(write, b"{\"index\":{\"_index\":\"");
+        self.body.extend_from_slice(&source);
+        self.body.push(b'\n');
+        if !fill.holes.is_empty() {
+            self.early += usize::from(fill.early);
+            op.fill = Some(Arc::new(fill));
+        }
+        self.push(op);
+    }
+
+    /// The last operation of the open transaction on this document, as far as it is here.
+    fn earlier(&self, index: u32, id: &[u8]) -> Option<&Op> {
+        let hash = HASHER.hash_one((index, id));
+        let mut escaped = Vec::new();
+        document::write_json_string(id, &mut escaped);
+        let Batch { ops, body, keys, open_from, .. } = self;
+        let same = |op: &Op| op.hash == hash && op.index == index && op.id(body) == escaped;
+        let open = ops.get(*open_from..)?;
+        // The keys are looked up from the second operation of a transaction on.
+        if let [only] = open {
+            return Some(only).filter(|only| same(only));
+        }
+        let found = keys.find(hash, |&at| ops.get(at).is_some_and(same))?;
+        ops.get(*found)
     }
 
     /// Appends the deletion of a document.
@@ -207,6 +262,7 @@ impl Batch {
         let rest = self.body.split_off(bytes);
         let body = Bytes::from(std::mem::replace(&mut self.body, rest));
         self.open_from = 0;
+        self.early = 0;
         for op in &mut self.ops {
             op.start -= bytes;
             op.id_start -= bytes;
@@ -270,6 +326,7 @@ impl Batch {
             version: write.version,
             origin: write.origin,
             dead: false,
+            fill: None,
         }
     }
 
@@ -305,6 +362,11 @@ impl Batch {
 }
 
 impl Sealed {
+    /// Values are missing in some of its documents.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.ops.iter().any(|op| op.fill.is_some())
+    }
+
     /// The numbers of the concrete indices that it writes to.
     pub(crate) fn indices(&self) -> Vec<u32> {
         let mut numbers = Vec::new();
@@ -324,7 +386,7 @@ impl Op {
     }
 
     /// The index, for messages.
-    pub(crate) fn index_name<'b>(&self, body: &'b [u8]) -> std::borrow::Cow<'b, str> {
+    pub(crate) fn index_name<'b>(&self, body: &'b [u8]) -> Cow<'b, str> {
         let name = self.lines(body).split(|byte| *byte == b'"').nth(5);
         String::from_utf8_lossy(name.unwrap_or_default())
     }
@@ -332,6 +394,18 @@ impl Op {
     /// It deletes the document.
     pub(crate) fn is_delete(&self, body: &[u8]) -> bool {
         self.lines(body).starts_with(DELETE)
+    }
+
+    /// The same, complete, at another place and of another length.
+    pub(super) fn moved(&self, start: usize, len: usize) -> Op {
+        let id_start = start + (self.id_start - self.start);
+        Op { start, len, id_start, fill: None, ..self.clone() }
+    }
+
+    /// The source; none of a delete.
+    pub(super) fn source<'b>(&self, body: &'b [u8]) -> Option<&'b [u8]> {
+        let mut lines = self.lines(body).splitn(2, |byte| *byte == b'\n');
+        lines.nth(1).and_then(|source| source.strip_suffix(b"\n"))
     }
 
     /// Action and source.

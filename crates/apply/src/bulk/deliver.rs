@@ -42,6 +42,17 @@ pub(crate) struct Delivered {
     pub(crate) superseded: u64,
     /// Attempts beyond the first.
     pub(crate) retries: u64,
+    /// Documents that were completed from the row as it is now.
+    pub(crate) reselected: u64,
+}
+
+impl Delivered {
+    /// Counts what became of a part.
+    pub(crate) fn add(&mut self, part: Delivered) {
+        self.superseded += part.superseded;
+        self.retries += part.retries;
+        self.reselected += part.reselected;
+    }
 }
 
 /// Operations that are still to be delivered.
@@ -282,7 +293,10 @@ fn warn_of(backoff: &Backoff, operations: usize, why: &str) {
     }
 }
 
-async fn guard_until_answered(guard: &impl Guard, backoff: &mut Backoff) -> Result<(), Error> {
+pub(super) async fn guard_until_answered(
+    guard: &impl Guard,
+    backoff: &mut Backoff,
+) -> Result<(), Error> {
     loop {
         match guard.check().await {
             Err(error) if error.kind() == crate::Kind::Transient => {

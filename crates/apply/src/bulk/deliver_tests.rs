@@ -75,7 +75,7 @@ async fn only_what_failed_is_sent_again() {
     let script = vec![outcomes(&[(201, ""), (429, "busy"), (201, "")]), outcomes(&[(201, "")])];
     let stub = Stub::start(script).await;
     let (result, checks) = delivered(&stub, &batch(&["a", "b", "c"], Origin::Live)).await;
-    assert_eq!(result.unwrap(), Delivered { superseded: 0, retries: 1 });
+    assert_eq!(result.unwrap(), Delivered { superseded: 0, retries: 1, ..Delivered::default() });
     assert_eq!((stub.ids(0).len(), stub.ids(1)), (3, vec!["b".to_owned()]));
     assert_eq!(checks, 0, "the outcome was known");
 }
@@ -85,7 +85,7 @@ async fn after_a_lost_answer_the_own_version_counts_as_success() {
     let own = conflict(version(800));
     let stub = Stub::start(vec![Reply::Cut, outcomes(&[(409, &own)])]).await;
     let (result, checks) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
-    assert_eq!(result.unwrap(), Delivered { superseded: 0, retries: 1 });
+    assert_eq!(result.unwrap(), Delivered { superseded: 0, retries: 1, ..Delivered::default() });
     assert_eq!(checks, 1, "the indices are looked at before anything is sent again");
 }
 

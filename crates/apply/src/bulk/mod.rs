@@ -3,8 +3,13 @@
 pub mod answer;
 mod batch;
 mod deliver;
+mod fill;
+mod filling;
 mod outcome;
 
 pub use batch::{Batch, Limits, Origin, Write};
 pub(crate) use batch::{Op, Sealed};
 pub(crate) use deliver::{Delivered, Guard, deliver};
+pub use fill::RowRef;
+pub(crate) use filling::deliver_filled;
+pub use filling::{CurrentRow, Rows};

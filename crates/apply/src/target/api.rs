@@ -55,6 +55,13 @@ pub enum ApiError {
     },
 }
 
+impl ApiError {
+    /// The answer is larger than what is read of one: ask for less.
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self, ApiError::Send(error) if error.is_too_large())
+    }
+}
+
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         let text = error.to_string();
@@ -135,8 +142,18 @@ impl Target {
         body: Option<&Value>,
         good: &[u16],
     ) -> Result<Answer, ApiError> {
-        let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        self.call_raw(method, path, body, good).await
+    }
+
+    pub(super) async fn call_raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        good: &[u16],
+    ) -> Result<Answer, ApiError> {
+        let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let mut backoff = Backoff::default();
         loop {
             let answer = self.client.send(method.clone(), path, JSON, body.clone()).await?;

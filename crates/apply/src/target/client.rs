@@ -33,9 +33,15 @@ pub struct SendError {
     what: String,
     sent: bool,
     untrusted: bool,
+    too_large: bool,
 }
 
 impl SendError {
+    /// There is an answer, and it is larger than what is read of one.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.too_large
+    }
+
     /// The server's certificate is not trusted: trying again will not help.
     pub(crate) fn is_untrusted(&self) -> bool {
         self.untrusted
@@ -133,6 +139,7 @@ impl Client {
                 what: "no node".into(),
                 sent: false,
                 untrusted: false,
+                too_large: false,
             });
         };
         let fail = |what: String, sent: bool| SendError {
@@ -140,6 +147,7 @@ impl Client {
             what,
             sent,
             untrusted: false,
+            too_large: false,
         };
         let mut sender = match self.take_idle(index) {
             Some(sender) => sender,
@@ -171,7 +179,14 @@ impl Client {
                 },
             };
             let status = response.status();
-            let body = read_bounded(response.into_body()).await.map_err(|what| fail(what, true))?;
+            let body = read_bounded(response.into_body()).await;
+            let body = body.map_err(|error| match error {
+                Unread::Broken(what) => fail(what, true),
+                Unread::TooLarge => SendError {
+                    too_large: true,
+                    ..fail(format!("the answer is larger than {ANSWER_LIMIT} bytes"), true)
+                },
+            })?;
             Ok(Answer { status, body })
         };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| {
@@ -187,6 +202,7 @@ impl Client {
             what: format!("can't connect: {error}"),
             sent: false,
             untrusted: connect::is_untrusted(&error),
+            too_large: false,
         })
     }
 
@@ -217,13 +233,19 @@ fn authorization(credentials: &Credentials) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-async fn read_bounded(mut body: hyper::body::Incoming) -> Result<Bytes, String> {
+/// Why a body was not read to its end.
+enum Unread {
+    Broken(String),
+    TooLarge,
+}
+
+async fn read_bounded(mut body: hyper::body::Incoming) -> Result<Bytes, Unread> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| explain(&error))?;
+        let frame = frame.map_err(|error| Unread::Broken(explain(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > ANSWER_LIMIT {
-            return Err(format!("the answer is larger than {ANSWER_LIMIT} bytes"));
+            return Err(Unread::TooLarge);
         }
         whole.extend_from_slice(&data);
     }

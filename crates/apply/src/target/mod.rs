@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod connect;
 mod disk;
+mod documents;
 mod info;
 
 pub use api::{ApiError, IndexFacts, Target};
@@ -17,4 +18,5 @@ pub(crate) use api::{DocVersion, explain, shorten};
 pub(crate) use client::{Answer, SendError};
 pub use config::{Credentials, Secret, TargetConfig};
 pub use disk::Room;
+pub(crate) use documents::Document;
 pub use info::{Distribution, ServerInfo};
