@@ -29,7 +29,7 @@ const LARGE: i32 = 25;
 
 /// One step of a transaction. `doomed`: it will be rolled back. `n` is new. `many` rows are a lot, and less than a thousand.
 pub fn statement(rng: &mut fastrand::Rng, n: u64, many: u64, doomed: bool) -> Vec<Line> {
-    let k = rng.i32(..KEYS);
+    let k = rng.i32(0..KEYS);
     // It makes a new index each time.
     if rng.u32(..800) == 0 {
         return truncated(rng, doomed);
@@ -76,7 +76,7 @@ fn reborn(k: i32, n: u64, doomed: bool) -> Vec<Line> {
 
 /// Two rows change their keys for each other's, or one takes a key that may be free.
 fn swapped(rng: &mut fastrand::Rng, k: i32, n: u64, doomed: bool) -> Vec<Line> {
-    let other = rng.i32(..KEYS);
+    let other = rng.i32(0..KEYS);
     let aside = -1 - k;
     let rename = |from: i32, to: i32| {
         Line::Sql(format!("UPDATE kv SET k = {to}, n = {n}, ghost = {doomed} WHERE k = {from}"))
@@ -104,7 +104,7 @@ fn truncated(rng: &mut fastrand::Rng, doomed: bool) -> Vec<Line> {
 
 /// Values that are kept apart from their row, and are not sent when they do not change.
 fn large(rng: &mut fastrand::Rng, n: u64, doomed: bool) -> Vec<Line> {
-    let (k, other) = (rng.i32(..LARGE), rng.i32(..LARGE));
+    let (k, other) = (rng.i32(0..LARGE), rng.i32(0..LARGE));
     one(match rng.u32(..8) {
         0..3 => format!(
             "INSERT INTO large VALUES ({k}, {n}, repeat(md5('{n}'), {}), {doomed}) \
