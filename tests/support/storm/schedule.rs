@@ -134,8 +134,8 @@ impl Schedule {
     pub fn of(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Requests are what takes time: the fewer rows to each, the fewer rows.
-        let batch_rows: u64 = [3, 20, 60, 300, 10_000][rng.usize(..5)];
-        let most = if batch_rows < 10 { 150 } else { 60 };
+        let batch_rows: u64 = [5, 20, 60, 300, 10_000][rng.usize(..5)];
+        let most = if batch_rows < 10 { 250 } else { 60 };
         let events = (0..rng.usize(2..=5)).map(|_| event(&mut rng)).collect();
         Schedule {
             seed,
