@@ -38,6 +38,7 @@ scenarios!(
     idle,
     keys,
     kill,
+    late,
     limits,
     memory,
     names,
