@@ -7,6 +7,7 @@ use ::postgres::Client;
 use serde_json::{Value, json};
 
 use super::connector::{Connector, Ended};
+use super::fault::Proxy;
 use super::postgres::{Database, lsn};
 use super::search::Search;
 use super::servers::Server;
@@ -81,6 +82,13 @@ impl Case {
             let sql = format!("ALTER DATABASE {name} SET logical_decoding_work_mem = '64kB'");
             self.execute(&sql);
         }
+    }
+
+    /// Has the connector reach the servers through proxies.
+    pub fn through(&mut self, source: &Proxy, target: &Proxy) {
+        let behind = Database { port: source.port, ..self.database.clone() };
+        self.config["source"]["url"] = behind.url().into();
+        self.config["target"]["url"] = json!([format!("http://127.0.0.1:{}", target.port)]);
     }
 
     /// The files of transactions that are held.

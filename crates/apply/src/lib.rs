@@ -22,6 +22,7 @@ mod standing;
 mod state;
 #[cfg(test)]
 mod stub;
+mod suspects;
 mod target;
 mod version;
 
@@ -36,6 +37,7 @@ pub use standing::{Claim, claims};
 pub use state::{
     ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store, generation_of,
 };
+pub use suspects::SuspectChunk;
 pub use target::{
     ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
 };

@@ -29,6 +29,8 @@ pub(crate) struct Status {
     pub(crate) lag_seconds: Option<f64>,
     /// Row operations per second, of late.
     pub(crate) rate: Option<u64>,
+    /// Deletes that are sent again for a while, because a request that was given up may yet be executed.
+    pub(crate) suspects: Option<usize>,
     pub(crate) wal_held_bytes: Option<u64>,
     pub(crate) safe_wal_size: Option<i64>,
     pub(crate) progress: Option<Progress>,
@@ -177,6 +179,9 @@ impl Status {
         }
         if let Some(rate) = self.rate {
             text.push_str(&format!(", {rate} rows/s"));
+        }
+        if let Some(suspects) = self.suspects.filter(|suspects| *suspects > 0) {
+            text.push_str(&format!(", {suspects} deletes sent again for a while"));
         }
         Some(text)
     }

@@ -14,6 +14,7 @@
 //!
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
+mod again;
 mod keep;
 mod pace;
 mod show;
@@ -55,6 +56,8 @@ pub struct ApplierConfig {
     pub refresh: Duration,
     /// How long the index of an earlier generation is kept after readers were moved to a new one.
     pub keep: Duration,
+    /// How long a request may be executed after its connection was closed.
+    pub zombie_limit: Duration,
 }
 
 /// What is true of one connection to the source.
@@ -103,6 +106,8 @@ pub struct Applier {
     showing: Option<(Instant, State, Work<()>)>,
     saving: Option<(State, Work<()>)>,
     checking: Option<Work<()>>,
+    /// Deletes that are sent again.
+    again: Option<again::Request>,
     dropping: Option<Work<Vec<String>>>,
     drop_at: Option<Instant>,
 
@@ -122,6 +127,13 @@ pub struct Applier {
     delivered: Delivered,
     applied_rows: u64,
     changed_columns: Vec<ChangedColumns>,
+    /// The id of the state document.
+    owner: String,
+    /// The last commit whose transaction has begun to arrive.
+    begun: Lsn,
+    recalled: bool,
+    /// See [`Applier::held_deletes`].
+    held_deletes: Vec<String>,
 }
 
 /// Columns that changed in a transaction which is not durable yet.
@@ -148,7 +160,12 @@ impl Applier {
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
         let state_commit = state.last_commit;
         let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
+        indices.suspects(|suspects| suspects.set_limit(config.zombie_limit));
         Applier {
+            owner: store.id().to_owned(),
+            begun: durable,
+            recalled: false,
+            held_deletes: Vec::new(),
             target,
             store: Arc::new(Mutex::new(store)),
             indices,
@@ -168,6 +185,7 @@ impl Applier {
             showing: None,
             saving: None,
             checking: None,
+            again: None,
             dropping: None,
             drop_at: None,
             at_commit: true,
@@ -191,6 +209,10 @@ impl Applier {
     pub fn begin_session(&mut self, session: Session) {
         self.sessions += 1;
         self.replay_end = self.replay_end.max(session.replay_end);
+        if self.sessions == 1 {
+            // This process knows what it has sent itself.
+            self.suspect_earlier(session.replay_end);
+        }
         self.batch.clear();
         self.open = None;
         self.received = self.last_commit;
@@ -256,6 +278,7 @@ impl Applier {
     /// The transaction `xid` begins, which commits at `commit`; `committed_at` is the time since 1970.
     pub fn begin(&mut self, commit: CommitLsn, xid: u32, committed_at: Duration) {
         self.open = Some(Open { commit, xid, ordinal: 0 });
+        self.begun = self.begun.max(commit.0);
         self.committed_at = Some(committed_at);
     }
 
@@ -442,6 +465,10 @@ impl Applier {
                     _ => {}
                 }
             }
+            outcomes = finished(self.again.as_mut().map(|again| &mut again.work)) => {
+                let outcomes = outcomes?;
+                self.sent_again(outcomes);
+            }
             dropped = finished(self.dropping.as_mut()) => {
                 let dropped = dropped?;
                 self.dropped(&dropped);
@@ -479,6 +506,7 @@ impl Applier {
             let sent = self.flight.is_none() && !self.batch.has_complete();
             let saved = self.confirmed == self.durable
                 && self.saved_visible == self.visible
+                && !self.indices.suspects(|suspects| suspects.is_unsaved())
                 && self.saving.is_none();
             if sent && shown && self.showing.is_none() {
                 if saved {
@@ -495,6 +523,8 @@ impl Applier {
         self.settle();
         let now = Instant::now();
         let wake = match self.pace.next(self.moment()) {
+            // A delete that can't be taken on is waited for where it is.
+            Next::Send if self.holds_deletes() => None,
             Next::Send => {
                 self.send(false);
                 None
@@ -505,8 +535,10 @@ impl Applier {
             }
             Next::Wait(until) => until,
         };
-        let changed = self.durable > self.confirmed || self.visible > self.saved_visible;
-        let mut wakes = [wake, None, None, None];
+        let changed = self.durable > self.confirmed
+            || self.visible > self.saved_visible
+            || self.indices.suspects(|suspects| suspects.is_unsaved());
+        let mut wakes = [wake, None, None, None, self.send_again(now)];
         if changed && self.showing.is_none() && self.saving.is_none() {
             match self.saved_at.map(|at| at + SAVE_EVERY).filter(|due| *due > now) {
                 Some(due) => wakes[1] = Some(due),
@@ -533,6 +565,9 @@ impl Applier {
 
     /// Sends what there is to send. `force` sends the beginning of an open transaction too.
     fn send(&mut self, force: bool) {
+        if self.is_beyond_lease() && !self.batch.is_empty() {
+            return self.start_saving();
+        }
         let Some(sealed) = self.batch.seal(force) else { return };
         let (end, mid_transaction) = (sealed.end, sealed.mid_transaction);
         self.applied_rows += sealed.ops.len() as u64;

@@ -18,6 +18,7 @@ use crate::backoff::persist;
 use crate::indices::{self, Managed, Owner};
 use crate::letters;
 use crate::state::{State, unix_seconds};
+use crate::suspects::Kept;
 use crate::target::Target;
 
 /// Written but not shown yet.
@@ -50,12 +51,16 @@ impl Applier {
             (dirty, hidden)
         });
         let (target, store) = (self.target.clone(), self.store.clone());
-        let state = self.current_state();
+        // Without a swap it is only remembered how far this shows.
+        let (state, kept) = match hidden.is_empty() {
+            true => (self.current_state(), Kept::default()),
+            false => self.state_to_save(),
+        };
         let saved = state.clone();
         let work = Box::pin(async move {
             refresh(&target, &dirty).await?;
             if !hidden.is_empty() {
-                keep::save(&target, &store, &saved).await?;
+                keep::save(&target, &store, &saved, &kept).await?;
                 swap(&target, &hidden).await?;
             }
             Ok(())
@@ -170,6 +175,7 @@ impl Applier {
             () = stop.cancelled() => return Ok(false),
             made = persist(|| indices::create(&self.target, &name, &managed.plan, &owner)) => made?,
         };
+        self.indices.suspects(|suspects| suspects.forget(&managed.state.index));
         self.indices.with(|list| {
             let number = list.iter().map(|managed| managed.number).max().unwrap_or(0) + 1;
             let Some(managed) = list.get_mut(at) else { return };

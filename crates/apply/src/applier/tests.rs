@@ -8,9 +8,9 @@ use crate::indices::{IndexPlan, Managed};
 use crate::state::{IndexState, Step};
 use crate::stub::Stub;
 
-const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
-const REFRESH: &str = "POST /p-g1/_refresh";
-const BULK: &str = "POST /_bulk";
+pub(super) const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
+pub(super) const REFRESH: &str = "POST /p-g1/_refresh";
+pub(super) const BULK: &str = "POST /_bulk";
 
 fn state() -> State {
     let index = IndexState {
@@ -54,6 +54,8 @@ fn state() -> State {
         handing_over: false,
         failover: false,
         last_commit: None,
+        sent_below: Lsn::new(1 << 40),
+        suspects: Vec::new(),
     }
 }
 
@@ -66,8 +68,11 @@ impl Rows for NoRows {
     }
 }
 
+/// As long as requests may be executed late, where a test waits for the end of it.
+pub(super) const LIMIT: Duration = Duration::from_millis(500);
+
 /// An applier at 100 whose session has replayed everything at `replay_end`.
-async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
+pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     let target = Arc::new(stub.target().await);
     let state = state();
     let plan = IndexPlan {
@@ -83,7 +88,12 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     };
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");
-    let config = ApplierConfig { limits, refresh: Duration::from_millis(10), keep: Duration::ZERO };
+    let config = ApplierConfig {
+        limits,
+        refresh: Duration::from_millis(10),
+        keep: Duration::ZERO,
+        zombie_limit: Duration::from_secs(900),
+    };
     let letters = Letters::new(target.clone(), indices.clone(), 10);
     let rows = Arc::new(NoRows);
     let mut applier = Applier::new(config, target, store, indices, state, rows, letters);
@@ -100,11 +110,11 @@ fn change(applier: &mut Applier, id: &str) {
     });
 }
 
-fn begin(applier: &mut Applier, commit: u64) {
+pub(super) fn begin(applier: &mut Applier, commit: u64) {
     applier.begin(CommitLsn(Lsn::new(commit)), 7, Duration::from_secs(u64::MAX / 4));
 }
 
-fn transaction(applier: &mut Applier, commit: u64, id: &str) {
+pub(super) fn transaction(applier: &mut Applier, commit: u64, id: &str) {
     begin(applier, commit);
     change(applier, id);
     applier.commit(Lsn::new(commit + 48));

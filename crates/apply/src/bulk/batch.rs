@@ -120,6 +120,7 @@ pub(crate) struct Sealed {
     pub(crate) mid_transaction: bool,
 }
 
+const DELETE: &[u8] = b"{\"delete\":{\"_index\":\"";
 const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
 
 /// The hash of a document's index and id, not escaped, that operations and dead letters go by.
@@ -223,7 +224,7 @@ impl Batch {
 
     /// Appends the deletion of a document.
     pub fn delete(&mut self, write: &Write<'_>) {
-        let op = self.action(write, b"{\"delete\":{\"_index\":\"");
+        let op = self.action(write, DELETE);
         self.push(op);
     }
 
@@ -251,6 +252,19 @@ impl Batch {
     /// Nothing was to do up to `end`. Must not be said within a transaction.
     pub fn idle(&mut self, end: Lsn) {
         self.end = self.end.max(Some(end));
+    }
+
+    /// The names of the indices that something is deleted from.
+    pub(crate) fn deletes_from(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut numbers = Vec::new();
+        for op in self.ops.iter().filter(|op| op.is_delete(&self.body)) {
+            if !numbers.contains(&op.index) {
+                numbers.push(op.index);
+                names.push(op.index_name(&self.body).into_owned());
+            }
+        }
+        names
     }
 
     /// Takes what there is to send: the complete transactions; when there are none, but the batch is full or `force`
@@ -397,6 +411,11 @@ impl Op {
     pub(crate) fn index_name<'b>(&self, body: &'b [u8]) -> Cow<'b, str> {
         let name = self.lines(body).split(|byte| *byte == b'"').nth(5);
         String::from_utf8_lossy(name.unwrap_or_default())
+    }
+
+    /// It deletes the document.
+    pub(crate) fn is_delete(&self, body: &[u8]) -> bool {
+        self.lines(body).starts_with(DELETE)
     }
 
     /// What is missing in its source.

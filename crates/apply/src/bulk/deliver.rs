@@ -33,6 +33,12 @@ pub(crate) trait Guard: Sync {
 
     /// Where the rows go that have no document.
     fn letters(&self) -> &Letters;
+
+    /// These operations may be executed at any time: their request got no definite answer.
+    fn unknown(&self, _ops: &[Op], _body: &[u8]) {}
+
+    /// Every operation has a definite good outcome.
+    fn delivered(&self, _sealed: &Sealed) {}
 }
 
 /// What became of a batch.
@@ -83,9 +89,12 @@ pub(crate) async fn deliver(
         refused: Vec::new(),
     };
     delivery.send(sealed.body.clone(), sealed.ops.clone()).await?;
+    guard.delivered(sealed);
     if !delivery.refused.is_empty() {
         let (body, ops) = refused::removals(sealed, &mut delivery.refused);
-        delivery.send(body, ops).await?;
+        let removals = Sealed { body, ops, ..*sealed };
+        delivery.send(removals.body.clone(), removals.ops.clone()).await?;
+        guard.delivered(&removals);
     }
     let Delivery { mut delivered, refused, .. } = delivery;
     delivered.refused = refused::settle(guard.letters(), sealed, refused).await?;
@@ -131,6 +140,9 @@ impl<G: Guard> Delivery<'_, G> {
                 Verdict::Unknown(why, executed) => {
                     warn_of(&backoff, rest.ops.len(), &why);
                     rest.retried |= executed;
+                    if executed {
+                        self.guard.unknown(&rest.ops, &rest.body);
+                    }
                     todo.push(rest);
                     guard_until_answered(self.guard, &mut backoff).await?;
                 }
@@ -198,6 +210,10 @@ impl<G: Guard> Delivery<'_, G> {
                 Outcome::Retry => {
                     if again.is_empty() {
                         reason = item_text(item);
+                    }
+                    // A primary that did not answer the node that asked it may yet do it.
+                    if item.status == 408 || item.status >= 500 {
+                        self.guard.unknown(std::slice::from_ref(op), &rest.body);
                     }
                     again.push(at);
                 }

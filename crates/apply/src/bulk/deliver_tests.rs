@@ -160,7 +160,7 @@ async fn what_is_put_right_in_the_same_batch_leaves_none() {
     let stub = Stub::start(script).await;
     let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Live)).await;
     assert_eq!(result.unwrap().refused, []);
-    assert_eq!(stub.bulks(), 1);
+    assert_eq!(stub.bulks().len(), 1);
     // Only the last one counts.
     let stub = Stub::start(vec![outcomes(&[(400, "bad"), (400, "worse")])]).await;
     let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Live)).await;

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers::{
-    ComposableTemplates, Counted, Doc, ErrorBody, IndexStats, Refreshed, Stats, Template, Uuid,
-    Written,
+    ComposableTemplates, Counted, Doc, ErrorBody, Found, IndexStats, Refreshed, Stats, Template,
+    Uuid, Written,
 };
 use super::client::{Answer, Client, SendError};
 use super::config::TargetConfig;
@@ -300,6 +300,18 @@ impl Target {
         let doc: Doc<T> = read("the document", &answer)?;
         let version = DocVersion { seq_no: doc.seq_no, primary_term: doc.primary_term };
         Ok(Some((doc.source, version)))
+    }
+
+    /// The ids of the documents of an index, as far as searches find them, up to ten thousand.
+    pub(crate) async fn ids(&self, index: &str) -> Result<Vec<String>, ApiError> {
+        const QUERY: &str = "size=10000&_source=false&filter_path=hits.hits._id";
+        let path = format!("{}/_search?{QUERY}", segment(index));
+        let answer = self.call(Method::GET, &path, None, &[200, 404]).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        let found: Found = read("the search", &answer)?;
+        Ok(found.hits.hits.into_iter().map(|hit| hit.id).collect())
     }
 
     /// Writes a document if it is still at `expected` (none: if there is none). None when it is not.

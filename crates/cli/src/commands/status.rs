@@ -72,6 +72,7 @@ fn reported(status: &mut Status, report: Report) {
     if age.is_some_and(|age| age < FRESH_SECONDS) {
         status.lag_seconds = report.lag_seconds;
         status.rate = report.rate;
+        status.suspects = report.suspects;
         status.progress = report.progress;
     } else if status.state == "copying" {
         status.progress = report.progress;

@@ -76,6 +76,7 @@ pub(super) async fn perform(
         }
     }
     crate::run::clean_up(&found.target, &found.system, &found.source, slot).await?;
+    found.store.drop_suspects(found.state.as_ref()).await?;
     found.store.delete().await?;
     found.reports(config).delete().await?;
     answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {

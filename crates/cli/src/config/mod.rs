@@ -167,6 +167,10 @@ pub struct Pipeline {
     /// How long the index before is kept after a resync, for `wal2es rollback`; `0s` drops it at once.
     #[serde(deserialize_with = "units::duration")]
     pub keep_generation: Duration,
+    /// How long a server may still execute a request whose connection was closed: deletes of the keys in it are sent again for
+    /// so long.
+    #[serde(deserialize_with = "units::duration")]
+    pub zombie_limit: Duration,
     /// Rows that have no document.
     pub dead_letters: DeadLetters,
 }
@@ -194,6 +198,7 @@ impl Default for Pipeline {
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
             dead_letters: DeadLetters::default(),
+            zombie_limit: Duration::from_secs(15 * 60),
         }
     }
 }
@@ -326,6 +331,13 @@ impl Config {
             return Err(Failure::config(
                 "pipeline.batch_rows and pipeline.batch_bytes must be at least 1",
                 "leave them out for the defaults, 10000 and 5MiB",
+            ));
+        }
+        let limit = self.pipeline.zombie_limit;
+        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&limit) {
+            return Err(Failure::config(
+                "pipeline.zombie_limit must be between 1s and 24h",
+                "leave it out for the default, 15m",
             ));
         }
         if !(1..=32).contains(&self.pipeline.copy_workers) {

@@ -251,6 +251,7 @@ async fn fill(
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     own.step = Step::Streaming;
     own.applied_lsn = snapshot.at;
+    store.keep_suspects(&indices, &mut own).await?;
     store.save(&own).await?;
     // The applier's own store goes on from the document as it is now.
     let mut store = prepare::store(context, source);

@@ -140,6 +140,7 @@ pub(super) async fn applier(
         limits: context.config.limits(),
         refresh: pipeline.refresh,
         keep: pipeline.keep_generation,
+        zombie_limit: pipeline.zombie_limit,
     };
     let rows = Arc::new(CurrentRows::new(context, source));
     let letters = letters(context, &indices);
