@@ -61,6 +61,7 @@ scenarios!(
     torn,
     truncate,
     types,
+    verify,
     wait,
 );
 

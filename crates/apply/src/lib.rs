@@ -15,6 +15,7 @@ mod bulk;
 mod error;
 mod indices;
 mod loader;
+mod repair;
 mod replicas;
 mod report;
 mod standing;
@@ -29,6 +30,7 @@ pub use bulk::{Batch, Limits, Origin, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};
+pub use repair::{Repair, Repaired};
 pub use replicas::Replicas;
 pub use report::{Progress, Report, Reports, TableProgress};
 pub use standing::{Claim, claims};
@@ -36,6 +38,7 @@ pub use state::{
     ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store, generation_of,
 };
 pub use target::{
-    ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
+    ApiError, Credentials, Distribution, Found, Hit, IndexFacts, Part, Point, Room, Secret,
+    ServerInfo, Target, TargetConfig,
 };
 pub use version::{FORMULA, Version};

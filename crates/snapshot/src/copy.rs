@@ -1,6 +1,6 @@
 //! The rows of one range of a table.
 
-use change::{Row, Table};
+use change::{Row, Table, Value};
 use wal::{Connection, CopyChunk, CopyOut};
 
 use crate::error::{Error, Result};
@@ -14,13 +14,19 @@ const GONE: [&str; 2] = ["42P01", "42703"];
 pub struct Copy<'a> {
     table: &'a Table,
     out: CopyOut<'a>,
+    places: bool,
     row: u64,
     reader: LineReader,
 }
 
-/// The statement that copies the published rows and columns of `table` in `range`, in the order of its columns.
-fn statement(table: &Table, range: &Range) -> String {
-    let columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
+/// What tells one version of a row from every other of its key: who wrote it, and where it lies.
+const PLACE: &str = "pg_catalog.concat(xmin, ' ', ctid)";
+
+/// The statement that copies the published rows and columns of `table` in `range`, in the order of its columns, with the
+/// place of each row behind them if that is asked for.
+fn statement(table: &Table, range: &Range, places: bool) -> String {
+    let mut columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
+    columns.extend(places.then(|| PLACE.to_owned()));
     let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
     let conditions: Vec<String> = filter.into_iter().chain(range.condition()).collect();
     let conditions = match conditions.is_empty() {
@@ -72,16 +78,37 @@ impl<'a> Copy<'a> {
         table: &'a Table,
         range: &Range,
     ) -> Result<Self> {
+        Self::begin(session, table, range, false).await
+    }
+
+    /// The same for [`Copy::read_with_place`].
+    ///
+    /// # Errors
+    /// As [`Copy::start`].
+    pub async fn start_with_places(
+        session: &'a mut Connection,
+        table: &'a Table,
+        range: &Range,
+    ) -> Result<Self> {
+        Self::begin(session, table, range, true).await
+    }
+
+    async fn begin(
+        session: &'a mut Connection,
+        table: &'a Table,
+        range: &Range,
+        places: bool,
+    ) -> Result<Self> {
         let out =
-            session.copy_out(&statement(table, range)).await.map_err(|source| {
-                match source.db_error() {
+            session.copy_out(&statement(table, range, places)).await.map_err(
+                |source| match source.db_error() {
                     Some(db) if GONE.contains(&db.code.as_str()) => {
                         Error::Changed { table: range.relation.name.clone() }
                     }
                     _ => Error::Wal { doing: format!("copying {}", table.name), source },
-                }
-            })?;
-        Ok(Copy { table, out, row: 0, reader: LineReader::default() })
+                },
+            )?;
+        Ok(Copy { table, out, places, row: 0, reader: LineReader::default() })
     }
 
     /// Some rows that have arrived; none at the end.
@@ -102,11 +129,25 @@ impl<'a> Copy<'a> {
     pub fn read<'s>(&'s mut self, message: &'s [u8]) -> Result<Row<'s>> {
         self.row += 1;
         let (table, row) = (self.table, self.row);
-        self.reader.read(message, table.columns.len()).map_err(|what| Error::Line {
+        let width = table.columns.len() + usize::from(self.places);
+        self.reader.read(message, width).map_err(|what| Error::Line {
             table: table.name.clone(),
             row,
             what,
         })
+    }
+
+    /// Reads one message of a copy that was started with places: a row, and a text that no other version of a row with the
+    /// same key has.
+    ///
+    /// # Errors
+    /// As [`Copy::read`].
+    pub fn read_with_place<'s>(&'s mut self, message: &'s [u8]) -> Result<(Row<'s>, &'s [u8])> {
+        let row = self.read(message)?;
+        match row.split_last() {
+            Some((row, Value::Text(place))) => Ok((row, place)),
+            _ => Ok((row, b"")),
+        }
     }
 }
 
@@ -142,16 +183,16 @@ mod tests {
         };
         let whole = Range::whole(&table);
         assert_eq!(
-            statement(&table, &whole),
+            statement(&table, &whole, false),
             r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1))) TO STDOUT"#
         );
         let part = Range { from: 3, to: Some(5), ..whole };
         assert_eq!(
-            statement(&table, &part),
-            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
+            statement(&table, &part, true),
+            r#"COPY (SELECT "id", "Id", pg_catalog.concat(xmin, ' ', ctid) FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
         );
         table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
         let whole = Range::whole(&table);
-        assert_eq!(statement(&table, &whole), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
+        assert_eq!(statement(&table, &whole, false), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
     }
 }

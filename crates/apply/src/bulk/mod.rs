@@ -7,3 +7,4 @@ mod outcome;
 
 pub use batch::{Batch, Limits, Origin, Write};
 pub(crate) use deliver::{Delivered, Guard, deliver};
+pub(crate) use outcome::current_version;

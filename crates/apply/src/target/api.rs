@@ -12,7 +12,7 @@ use super::answers::{
     ComposableTemplates, Counted, Doc, ErrorBody, IndexStats, Refreshed, Stats, Template, Uuid,
     Written,
 };
-use super::client::{Answer, Client, SendError};
+use super::client::{ANSWER_LIMIT, Answer, Client, SendError};
 use super::config::TargetConfig;
 use super::info::ServerInfo;
 use crate::Error;
@@ -135,11 +135,24 @@ impl Target {
         body: Option<&Value>,
         good: &[u16],
     ) -> Result<Answer, ApiError> {
+        self.call_for(ANSWER_LIMIT, method, path, body, good).await
+    }
+
+    /// The same for an answer of up to `limit` bytes.
+    pub(super) async fn call_for(
+        &self,
+        limit: usize,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        good: &[u16],
+    ) -> Result<Answer, ApiError> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let mut backoff = Backoff::default();
         loop {
-            let answer = self.client.send(method.clone(), path, JSON, body.clone()).await?;
+            let answer =
+                self.client.send_for(limit, method.clone(), path, JSON, body.clone()).await?;
             let starting = matches!(answer.status.as_u16(), 429 | 503);
             if !starting || backoff.attempts() >= PATIENCE {
                 return expect(&what, answer, good);
@@ -326,7 +339,7 @@ impl Target {
 }
 
 /// `/name`, encoded.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     format!("/{}", utf8_percent_encode(name, SEGMENT))
 }
 
@@ -368,6 +381,14 @@ pub(crate) fn shorten(text: &str) -> &str {
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
     what: &str,
     answer: &Answer,
+) -> Result<T, ApiError> {
+    read_borrowed(what, answer)
+}
+
+/// The same for what borrows from the answer.
+pub(super) fn read_borrowed<'a, T: Deserialize<'a>>(
+    what: &str,
+    answer: &'a Answer,
 ) -> Result<T, ApiError> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| ApiError::Unreadable { what: what.to_owned(), why: error.to_string() })

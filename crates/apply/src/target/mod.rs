@@ -11,6 +11,8 @@ mod config;
 mod connect;
 mod disk;
 mod info;
+mod look;
+mod point;
 
 pub use api::{ApiError, IndexFacts, Target};
 pub(crate) use api::{DocVersion, explain, shorten};
@@ -18,3 +20,5 @@ pub(crate) use client::{Answer, SendError};
 pub use config::{Credentials, Secret, TargetConfig};
 pub use disk::Room;
 pub use info::{Distribution, ServerInfo};
+pub use look::Found;
+pub use point::{Hit, Part, Point};

@@ -6,6 +6,7 @@ mod run;
 mod setup;
 mod status;
 mod teardown;
+mod verify;
 mod wait;
 
 pub(crate) use setup::parse_name;
@@ -42,6 +43,9 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Resync { indexes, timeout } => {
             resync::perform(&args, &config, indexes, timeout).await
+        }
+        Command::Verify { indexes, repair, timeout } => {
+            verify::perform(&config, &indexes, repair, timeout, json).await
         }
         Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
         Command::Teardown { indices } => teardown::perform(&config, indices, json).await,
