@@ -62,9 +62,9 @@ pub fn judge(before: Option<&Entry>, now: &Entry, versions: Versions) -> Verdict
     if document.is_some_and(|document| document.version > versions.at) {
         return Verdict::Moving;
     }
-    let untouched = before.is_some_and(|before| {
-        before.document == *document && before.row.map(|row| row.place) == row.map(|row| row.place)
-    });
+    let keys =
+        |entry: &Entry| (entry.row.map(|row| row.place), entry.document.map(|doc| doc.version));
+    let untouched = before.is_some_and(|before| keys(before) == keys(now));
     match (row, document) {
         _ if !untouched => Verdict::Moving,
         (Some(_), None) => Verdict::Differs(Kind::Missing),

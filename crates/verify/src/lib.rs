@@ -9,6 +9,7 @@
 //! The index goes on changing meanwhile. Each document tells by its version which commit wrote it, so what is newer than
 //! the rows is told from what is wrong; [`judge`] decides over two looks at the same key. Nothing here does I/O.
 
+mod canonical;
 mod entry;
 mod fingerprint;
 mod judge;

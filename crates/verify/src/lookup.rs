@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::canonical::canonical;
 use crate::{DocumentSeen, Entry, Fingerprint, Place, RowSeen};
 
-/// Takes note of both sides of the keys that were asked for, and of no others.
+/// Takes note of both sides of the keys that were asked for, and of no others. Here two texts of one value count as the same:
+/// somebody may have written the index anew, with the fields in another order.
 pub struct Lookup {
     entries: Mutex<HashMap<Box<[u8]>, Entry>>,
 }
@@ -19,7 +21,7 @@ impl Lookup {
     /// A row, made a document.
     pub fn row(&self, id: &[u8], source: &[u8], place: &[u8]) {
         self.change(id, |entry| {
-            let (fingerprint, place) = (Fingerprint::of(id, source), Place::of(place));
+            let (fingerprint, place) = (Fingerprint::of(id, &canonical(source)), Place::of(place));
             entry.row = Some(RowSeen { fingerprint, place });
         });
     }
@@ -27,7 +29,7 @@ impl Lookup {
     /// A document of the index.
     pub fn document(&self, id: &[u8], source: &[u8], version: u64) {
         self.change(id, |entry| {
-            let fingerprint = Fingerprint::of(id, source);
+            let fingerprint = Fingerprint::of(id, &canonical(source));
             entry.document = Some(DocumentSeen { fingerprint, version });
         });
     }

@@ -38,7 +38,7 @@ pub(super) async fn perform(
         &source.info.dbname,
         &config.source.slot,
     );
-    let mut verifier = Verifier { context: &context, source: &source, store, timeout };
+    let mut verifier = Verifier { context: &context, source: &source, store, timeout, young: None };
     let mut all = Vec::new();
     for at in chosen {
         let compared = verifier.compare(at, repair).await?;

@@ -30,6 +30,7 @@ use apply::{IndexState, Store};
 use crate::failure::Failure;
 use crate::run::Context;
 use crate::source::Source;
+pub(crate) use point::Young;
 pub(crate) use table::{Compared, Difference};
 
 /// More differences than this are not named, nor looked for.
@@ -45,6 +46,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) store: Store,
     /// How long the connector may take to get as far as a snapshot.
     pub(crate) timeout: Duration,
+    /// The snapshot of the table before, which does for the first look at the next one as well.
+    pub(crate) young: Option<Young>,
 }
 
 /// Why a comparison did not come to its end.
@@ -92,6 +95,7 @@ impl Verifier<'_> {
                 Ok(compared) => return Ok(compared),
                 Err(Broken::Failed(failure)) => return Err(failure),
                 Err(Broken::Again(again)) => {
+                    self.young = None;
                     tracing::warn!(table = %one.table.name, why = %again, "comparing this table anew");
                     why = again;
                 }

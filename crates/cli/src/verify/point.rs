@@ -24,7 +24,28 @@ const LONGEST: usize = 40;
 /// No log begins before this: the first segment is left out, and none is smaller.
 const FIRST_LSN: Lsn = Lsn::new(1 << 20);
 
+/// For so long a snapshot may be used for more tables: many small ones are compared as of one position.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// A snapshot that was made not long ago.
+pub(crate) struct Young {
+    made: Instant,
+    pub(super) snapshot: Snapshot,
+}
+
 impl Verifier<'_> {
+    /// A snapshot that may be a little old.
+    pub(super) async fn young(&mut self) -> Result<Young, Failure> {
+        if let Some(young) = self.young.take() {
+            if young.made.elapsed() < YOUNG {
+                return Ok(young);
+            }
+            young.snapshot.end().await;
+        }
+        let made = Instant::now();
+        Ok(Young { made, snapshot: self.snapshot().await? })
+    }
+
     /// A snapshot of the database. The server waits for the transactions that are open now.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
         let owner = &self.context.owner;

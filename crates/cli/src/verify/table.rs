@@ -1,5 +1,6 @@
 //! One table and its index.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use apply::{IndexState, Repaired};
@@ -11,6 +12,7 @@ use super::point::must_be;
 use super::settle::Seen;
 use super::take::Take;
 use super::{Broken, MOST, Verifier, documents, rows};
+use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::progress::{Copying, Shown};
 use crate::run;
@@ -77,7 +79,14 @@ impl Verifier<'_> {
         repair: bool,
     ) -> Result<Compared, Broken> {
         let sums = Arc::new(Sums::new(MOST));
-        let first = self.pass(one, sums.clone()).await?;
+        let young = self.young().await?;
+        let first = self.both(one, &young.snapshot, sums.clone()).await?;
+        let (mut left, foreign) = (sums.differing(), sums.foreign());
+        drop(sums);
+        match left.is_empty() && foreign.is_empty() {
+            true => self.young = Some(young),
+            false => young.snapshot.end().await,
+        }
         let index = first.index.clone();
         let mut compared = Compared {
             alias: one.index.alias.clone(),
@@ -91,8 +100,6 @@ impl Verifier<'_> {
             moving: 0,
             more: false,
         };
-        let (mut left, foreign) = (sums.differing(), sums.foreign());
-        drop(sums);
         if !left.is_empty() {
             tracing::info!(table = %one.table.name, buckets = left.len(), "looking at what differs, or has moved on");
         }
@@ -105,7 +112,8 @@ impl Verifier<'_> {
                 break;
             }
             (ids, left) = self.by_id(one, &index, left).await?;
-            ids.retain(|id, _| !found.iter().any(|found| found.id.as_bytes() == &**id));
+            let named: HashSet<&[u8]> = found.iter().map(|found| found.id.as_bytes()).collect();
+            ids.retain(|id, _| !named.contains(&**id));
         }
         if repair && !compared.differences.is_empty() {
             self.repair(one, &index, &mut compared).await?;
@@ -155,16 +163,25 @@ impl Verifier<'_> {
         };
         let documents = async {
             let index = self.shown(one, at).await?;
-            let points = documents::open(&context.target, &index.index).await?;
-            let versions = self.versions(at).await?;
-            let read =
-                documents::read(&context.target, points, versions, take.clone(), progress.clone())
-                    .await;
-            // An index may have been given up meanwhile.
+            let read = self.documents(&index, at, take.clone(), progress.clone()).await;
+            // The index may have been given up meanwhile.
             self.still_shown(one, at, &index).await?;
             Ok::<_, Broken>((index, read?))
         };
         let (rows, (index, documents)) = tokio::try_join!(rows, documents)?;
         Ok(Pass { at, index, rows, documents })
+    }
+
+    async fn documents<T: Take>(
+        &self,
+        index: &IndexState,
+        at: Lsn,
+        take: Arc<T>,
+        progress: Arc<Copying>,
+    ) -> Result<u64, Failure> {
+        let target = &self.context.target;
+        let points = documents::open(target, &index.index).await?;
+        let versions = self.versions(at).await?;
+        documents::read(target, points, versions, take, progress).await
     }
 }
