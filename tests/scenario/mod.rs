@@ -64,6 +64,7 @@ scenarios!(
     torn,
     truncate,
     types,
+    verify,
     wait,
 );
 

@@ -16,6 +16,7 @@ mod error;
 mod indices;
 pub mod letters;
 mod loader;
+mod repair;
 mod replicas;
 mod report;
 mod standing;
@@ -31,6 +32,7 @@ pub use bulk::{Batch, Current, CurrentRow, Limits, Origin, RowRef, Rows, Write, 
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};
+pub use repair::{Repair, Repaired};
 pub use replicas::Replicas;
 pub use report::{Progress, Report, Reports, TableProgress};
 pub use standing::{Claim, claims};
@@ -39,6 +41,7 @@ pub use state::{
 };
 pub use suspects::SuspectChunk;
 pub use target::{
-    ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
+    ApiError, Credentials, Distribution, Found, Hit, IndexFacts, Part, Point, Room, Secret,
+    ServerInfo, Target, TargetConfig,
 };
 pub use version::{FORMULA, Version};

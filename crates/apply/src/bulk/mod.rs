@@ -15,3 +15,4 @@ pub(crate) use deliver::{Delivered, Guard, deliver};
 pub use fill::RowRef;
 pub(crate) use filling::deliver_filled;
 pub use filling::{Current, CurrentRow, Rows};
+pub(crate) use outcome::current_version;

@@ -77,7 +77,7 @@ fn conflict(sent: Sent, current: Version) -> Outcome {
 }
 
 /// `… current version [10] is higher or equal to the one provided [9]`: the only place where the answer tells it.
-fn current_version(reason: &str) -> Option<Version> {
+pub(crate) fn current_version(reason: &str) -> Option<Version> {
     let (_, rest) = reason.split_once("current version [")?;
     let (number, _) = rest.split_once(']')?;
     number.parse().ok().map(Version::from_raw)

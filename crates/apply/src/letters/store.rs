@@ -60,7 +60,7 @@ pub async fn list(target: &Target, indices: &[&str]) -> Result<Vec<Stored>, Erro
         if let Some(after) = after.take() {
             query["search_after"] = json!([after]);
         }
-        let page = target.search(INDEX, &query).await?;
+        let page = target.search_in(INDEX, &query).await?;
         let hits =
             page.pointer("/hits/hits").and_then(Value::as_array).cloned().unwrap_or_default();
         for hit in &hits {

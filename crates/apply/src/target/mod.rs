@@ -12,6 +12,8 @@ mod connect;
 mod disk;
 mod documents;
 mod info;
+mod look;
+mod point;
 
 pub use api::{ApiError, IndexFacts, Target};
 pub(crate) use api::{DocVersion, explain, shorten};
@@ -20,3 +22,5 @@ pub use config::{Credentials, Secret, TargetConfig};
 pub use disk::Room;
 pub(crate) use documents::Document;
 pub use info::{Distribution, ServerInfo};
+pub use look::Found;
+pub use point::{Hit, Part, Point};

@@ -7,6 +7,7 @@ mod run;
 mod setup;
 mod status;
 mod teardown;
+mod verify;
 mod wait;
 
 pub(crate) use setup::parse_name;
@@ -43,6 +44,9 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Resync { indexes, timeout } => {
             resync::perform(&args, &config, indexes, timeout).await
+        }
+        Command::Verify { indexes, repair, timeout } => {
+            verify::perform(&config, &indexes, repair, timeout, json).await
         }
         Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
         Command::DeadLetters(what) => dead_letters::perform(&config, what, json).await,

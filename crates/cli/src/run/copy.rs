@@ -123,7 +123,7 @@ async fn sessions(
 }
 
 /// Rows by the statistics of the server.
-async fn estimate(source: &Source, one: &Planned) -> Result<u64, Failure> {
+pub(crate) async fn estimate(source: &Source, one: &Planned) -> Result<u64, Failure> {
     const QUERY: &str = "SELECT COALESCE(sum(GREATEST(c.reltuples, 0)), 0)::bigint FROM pg_catalog.pg_class c \
          WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass))";
     let row = source.client.query_one(QUERY, &[&one.table.oid]).await?;
