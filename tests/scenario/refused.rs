@@ -97,6 +97,9 @@ fn expect_letters(case: &mut Case) {
     let waited = case.command(&["--json", "wait"]).expect_success();
     let waited: Value = serde_json::from_str(&waited.stdout).unwrap();
     assert_eq!(waited["dead_letters"], VALUES.len());
+    let verified = case.command(&["verify"]).expect_success();
+    let told = verified.stdout.matches("1 rows have no document, as their dead letters say").count();
+    assert_eq!(told, VALUES.len(), "{}", verified.stdout);
     let status = case.command(&["status"]).expect_success();
     assert!(status.stdout.contains("11 rows have no document"), "{}", status.stdout);
 }

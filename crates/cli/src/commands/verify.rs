@@ -120,7 +120,7 @@ fn as_json(compared: &Compared) -> Value {
         "equal": compared.is_equal(), "lsn": compared.at.to_string(),
         "rows": compared.rows, "documents": compared.documents,
         "differences": compared.differences.iter().map(difference).collect::<Vec<_>>(),
-        "more_differences": compared.more, "still_changing": compared.moving,
+        "dead_letters": compared.dead_letters, "more_differences": compared.more, "still_changing": compared.moving,
     })
 }
 
@@ -148,6 +148,12 @@ fn as_text(compared: &Compared) -> String {
         let dots = if of.len() > SHOWN { ", …" } else { "" };
         let first = of.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
         text.push_str(&format!("\n  {} {}: {first}{dots}", of.len(), name_of(kind)));
+    }
+    if compared.dead_letters > 0 {
+        text.push_str(&format!(
+            "\n  {} rows have no document, as their dead letters say",
+            compared.dead_letters
+        ));
     }
     let repaired = compared.differences.len() - compared.remaining().count();
     if repaired > 0 {
