@@ -10,7 +10,7 @@
 //! - Between the beginning of a bulk and the commit that it belongs to, nothing is refreshed; nor before the stream has
 //!   passed `replay_end`: an earlier session may have sent more than its state says, and until all of it has been sent
 //!   again the index may hold half of a transaction.
-//! - A key is never in two requests at once: there is one in flight.
+//! - A key is never in two requests at once: there is one batch in flight, and a key is in one of its requests.
 //!
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
@@ -30,7 +30,9 @@ use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::bulk::{Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver, deliver_filled};
+use crate::bulk::{
+    Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver_filled, deliver_in_lanes,
+};
 use crate::indices::{IndexGuard, Indices};
 use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
@@ -52,6 +54,8 @@ type Work<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub struct ApplierConfig {
     /// When a request is full.
     pub limits: Limits,
+    /// How many requests may be in flight.
+    pub lanes: usize,
     /// The longest time between two refreshes under load.
     pub refresh: Duration,
     /// How long the index of an earlier generation is kept after readers were moved to a new one.
@@ -93,6 +97,7 @@ pub struct Applier {
     pace: Pace,
     keep: Duration,
     limits: Limits,
+    lanes: usize,
     rows: Arc<dyn Rows>,
     guard: IndexGuard,
     batch: Batch,
@@ -173,9 +178,10 @@ impl Applier {
             pace: Pace::new(config.refresh),
             keep: config.keep,
             limits: config.limits,
+            lanes: config.lanes,
             rows,
             guard,
-            batch: Batch::new(config.limits),
+            batch: Batch::new(config.limits.times(config.lanes)),
             replay_end: Lsn::ZERO,
             sessions: 0,
             open: None,
@@ -580,10 +586,10 @@ impl Applier {
         });
         let target = self.target.clone();
         let guard = self.guard.clone();
-        let (rows, limits) = (self.rows.clone(), self.limits);
+        let (rows, limits, lanes) = (self.rows.clone(), self.limits, self.lanes);
         let work = Box::pin(async move {
             match sealed.has_holes() {
-                false => deliver(&target, &guard, &sealed).await,
+                false => deliver_in_lanes(&target, &guard, lanes, sealed).await,
                 true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,
             }
         });

@@ -90,6 +90,7 @@ pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> App
     let store = Store::new(target.clone(), "1", "d", "s");
     let config = ApplierConfig {
         limits,
+        lanes: 1,
         refresh: Duration::from_millis(10),
         keep: Duration::ZERO,
         zombie_limit: Duration::from_secs(900),

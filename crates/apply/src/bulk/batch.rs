@@ -37,6 +37,14 @@ pub struct Limits {
     pub rows: usize,
 }
 
+impl Limits {
+    /// Room for so many requests.
+    pub(crate) fn times(self, requests: usize) -> Self {
+        let (bytes, rows) = (self.bytes * requests, self.rows * requests);
+        Limits { bytes, rows }
+    }
+}
+
 /// One operation as it is handed to [`Batch::push`].
 pub struct Write<'a> {
     /// A number of the concrete index, the same for every write to it and for no other.

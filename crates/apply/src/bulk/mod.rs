@@ -5,6 +5,7 @@ mod batch;
 mod deliver;
 mod fill;
 mod filling;
+mod lanes;
 mod outcome;
 mod refused;
 
@@ -15,4 +16,5 @@ pub(crate) use deliver::{Delivered, Guard, deliver};
 pub use fill::RowRef;
 pub(crate) use filling::deliver_filled;
 pub use filling::{Current, CurrentRow, Rows};
+pub(crate) use lanes::deliver_in_lanes;
 pub(crate) use outcome::current_version;

@@ -159,6 +159,8 @@ pub struct Pipeline {
     pub batch_bytes: usize,
     /// A request is full with this many operations.
     pub batch_rows: usize,
+    /// How many requests may be in flight at once: 1 to 16. Each takes about twice `batch_bytes` of memory.
+    pub lanes: usize,
     /// How many sessions copy tables at once, in the first load: 1 to 32. Each takes about 20 MB of memory.
     pub copy_workers: usize,
     /// The longest time between two refreshes under load.
@@ -194,6 +196,7 @@ impl Default for Pipeline {
         Pipeline {
             batch_bytes: 5 << 20,
             batch_rows: 10_000,
+            lanes: 2,
             copy_workers: 2,
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
@@ -338,6 +341,12 @@ impl Config {
             return Err(Failure::config(
                 "pipeline.zombie_limit must be between 1s and 24h",
                 "leave it out for the default, 15m",
+            ));
+        }
+        if !(1..=16).contains(&self.pipeline.lanes) {
+            return Err(Failure::config(
+                "pipeline.lanes must be between 1 and 16",
+                "leave it out for the default, 2",
             ));
         }
         if !(1..=32).contains(&self.pipeline.copy_workers) {

@@ -138,6 +138,7 @@ pub(super) async fn applier(
     let pipeline = &context.config.pipeline;
     let config = ApplierConfig {
         limits: context.config.limits(),
+        lanes: pipeline.lanes,
         refresh: pipeline.refresh,
         keep: pipeline.keep_generation,
         zombie_limit: pipeline.zombie_limit,
