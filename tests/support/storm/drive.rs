@@ -171,7 +171,8 @@ impl<'p> Stage<'p> {
         let block = if full { json!(true) } else { json!(null) };
         let settings = json!({"index.blocks.read_only_allow_delete": block}).to_string();
         let indices = format!("{},wal2es-state", aliases(&self.case).all);
-        let path = format!("{indices}/_settings?ignore_unavailable=true");
+        let missing = "ignore_unavailable=true&allow_no_indices=true";
+        let path = format!("{indices}/_settings?{missing}");
         let (status, _) = self.case.search.try_request("PUT", &path, Some(&settings)).ok()?;
         (status == 200).then_some(())
     }
