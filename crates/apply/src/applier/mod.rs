@@ -15,6 +15,7 @@
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
 mod again;
+mod deletes;
 mod keep;
 mod pace;
 mod show;
@@ -34,6 +35,7 @@ use crate::bulk::{Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver
 use crate::indices::{IndexGuard, Indices};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
+use crate::tombstones::Tombstones;
 use crate::version::Version;
 use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
@@ -106,6 +108,7 @@ pub struct Applier {
     checking: Option<Work<()>>,
     /// Deletes that are sent again.
     again: Option<again::Request>,
+    tuning: Option<Work<deletes::Tuned>>,
     dropping: Option<Work<Vec<String>>>,
     drop_at: Option<Instant>,
 
@@ -132,6 +135,9 @@ pub struct Applier {
     recalled: bool,
     /// See [`Applier::held_deletes`].
     held_deletes: Vec<String>,
+    tombstones: Tombstones,
+    /// The indices whose `gc_deletes` is lowered.
+    lowered: Vec<String>,
 }
 
 /// Columns that changed in a transaction which is not durable yet.
@@ -162,6 +168,8 @@ impl Applier {
             begun: durable,
             recalled: false,
             held_deletes: Vec::new(),
+            tombstones: Tombstones::default(),
+            lowered: Vec::new(),
             target,
             store: Arc::new(Mutex::new(store)),
             indices,
@@ -181,6 +189,7 @@ impl Applier {
             saving: None,
             checking: None,
             again: None,
+            tuning: None,
             dropping: None,
             drop_at: None,
             at_commit: true,
@@ -448,6 +457,10 @@ impl Applier {
                 let outcomes = outcomes?;
                 self.sent_again(outcomes);
             }
+            tuned = finished(self.tuning.as_mut()) => {
+                let tuned = tuned?;
+                self.tuned(tuned);
+            }
             dropped = finished(self.dropping.as_mut()) => {
                 let dropped = dropped?;
                 self.dropped(&dropped);
@@ -504,10 +517,13 @@ impl Applier {
         let wake = match self.pace.next(self.moment()) {
             // A delete that can't be taken on is waited for where it is.
             Next::Send if self.holds_deletes() => None,
-            Next::Send => {
-                self.send(false);
-                None
-            }
+            Next::Send => match self.makes_room_for_deletes(now) {
+                Ok(()) => {
+                    self.send(false);
+                    None
+                }
+                Err(until) => until,
+            },
             Next::Show => {
                 self.start_showing();
                 None
@@ -517,7 +533,8 @@ impl Applier {
         let changed = self.durable > self.confirmed
             || self.visible > self.saved_visible
             || self.indices.suspects(|suspects| suspects.is_unsaved());
-        let mut wakes = [wake, None, None, None, self.send_again(now)];
+        let mut wakes =
+            [wake, None, None, None, self.send_again(now), self.restore_gc_deletes(now)];
         if changed && self.showing.is_none() && self.saving.is_none() {
             match self.saved_at.map(|at| at + SAVE_EVERY).filter(|due| *due > now) {
                 Some(due) => wakes[1] = Some(due),
@@ -550,6 +567,7 @@ impl Applier {
         let Some(sealed) = self.batch.seal(force) else { return };
         let (end, mid_transaction) = (sealed.end, sealed.mid_transaction);
         self.applied_rows += sealed.ops.len() as u64;
+        self.tombstones.sent(sealed.deletes(), Instant::now());
         // Only now: a refresh before this moment would not have shown it.
         let touched = sealed.indices();
         self.indices.with(|list| {
