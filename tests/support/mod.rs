@@ -1,6 +1,7 @@
 //! What the scenarios are made of.
 
 pub mod case;
+pub mod cluster;
 pub mod connector;
 pub mod copies;
 pub mod fault;

@@ -136,7 +136,7 @@ pub(crate) fn own_settings() -> [(&'static str, &'static str); 5] {
     [
         ("index.refresh_interval", "-1"),
         ("index.translog.durability", "request"),
-        ("index.gc_deletes", "60s"),
+        ("index.gc_deletes", crate::tombstones::USUAL),
         ("index.default_pipeline", "_none"),
         ("index.final_pipeline", "_none"),
     ]

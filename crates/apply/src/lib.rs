@@ -25,6 +25,7 @@ mod state;
 mod stub;
 mod suspects;
 mod target;
+mod tombstones;
 mod version;
 
 pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};

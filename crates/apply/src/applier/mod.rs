@@ -15,6 +15,7 @@
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
 mod again;
+mod deletes;
 mod keep;
 mod pace;
 mod show;
@@ -37,6 +38,7 @@ use crate::indices::{IndexGuard, Indices};
 use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
+use crate::tombstones::Tombstones;
 use crate::version::Version;
 use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
@@ -113,6 +115,7 @@ pub struct Applier {
     checking: Option<Work<()>>,
     /// Deletes that are sent again.
     again: Option<again::Request>,
+    tuning: Option<Work<deletes::Tuned>>,
     dropping: Option<Work<Vec<String>>>,
     drop_at: Option<Instant>,
 
@@ -139,6 +142,9 @@ pub struct Applier {
     recalled: bool,
     /// See [`Applier::held_deletes`].
     held_deletes: Vec<String>,
+    tombstones: Tombstones,
+    /// The indices whose `gc_deletes` is lowered.
+    lowered: Vec<String>,
 }
 
 /// Columns that changed in a transaction which is not durable yet.
@@ -171,6 +177,8 @@ impl Applier {
             begun: durable,
             recalled: false,
             held_deletes: Vec::new(),
+            tombstones: Tombstones::default(),
+            lowered: Vec::new(),
             target,
             store: Arc::new(Mutex::new(store)),
             indices,
@@ -192,6 +200,7 @@ impl Applier {
             saving: None,
             checking: None,
             again: None,
+            tuning: None,
             dropping: None,
             drop_at: None,
             at_commit: true,
@@ -475,6 +484,10 @@ impl Applier {
                 let outcomes = outcomes?;
                 self.sent_again(outcomes);
             }
+            tuned = finished(self.tuning.as_mut()) => {
+                let tuned = tuned?;
+                self.tuned(tuned);
+            }
             dropped = finished(self.dropping.as_mut()) => {
                 let dropped = dropped?;
                 self.dropped(&dropped);
@@ -531,10 +544,13 @@ impl Applier {
         let wake = match self.pace.next(self.moment()) {
             // A delete that can't be taken on is waited for where it is.
             Next::Send if self.holds_deletes() => None,
-            Next::Send => {
-                self.send(false);
-                None
-            }
+            Next::Send => match self.makes_room_for_deletes(now) {
+                Ok(()) => {
+                    self.send(false);
+                    None
+                }
+                Err(until) => until,
+            },
             Next::Show => {
                 self.start_showing();
                 None
@@ -544,7 +560,8 @@ impl Applier {
         let changed = self.durable > self.confirmed
             || self.visible > self.saved_visible
             || self.indices.suspects(|suspects| suspects.is_unsaved());
-        let mut wakes = [wake, None, None, None, self.send_again(now)];
+        let mut wakes =
+            [wake, None, None, None, self.send_again(now), self.restore_gc_deletes(now)];
         if changed && self.showing.is_none() && self.saving.is_none() {
             match self.saved_at.map(|at| at + SAVE_EVERY).filter(|due| *due > now) {
                 Some(due) => wakes[1] = Some(due),
@@ -577,6 +594,7 @@ impl Applier {
         let Some(sealed) = self.batch.seal(force) else { return };
         let (end, mid_transaction) = (sealed.end, sealed.mid_transaction);
         self.applied_rows += sealed.ops.len() as u64;
+        self.tombstones.sent(sealed.deletes(), Instant::now());
         // Only now: a refresh before this moment would not have shown it.
         let touched = sealed.indices();
         self.indices.with(|list| {

@@ -262,6 +262,11 @@ impl Batch {
         self.end = self.end.max(Some(end));
     }
 
+    /// How many deletes are in it.
+    pub(crate) fn deletes(&self) -> u64 {
+        count_deletes(&self.ops, &self.body)
+    }
+
     /// The names of the indices that something is deleted from.
     pub(crate) fn deletes_from(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -391,7 +396,16 @@ impl Batch {
     }
 }
 
+fn count_deletes(ops: &[Op], body: &[u8]) -> u64 {
+    ops.iter().filter(|op| op.is_delete(body)).count() as u64
+}
+
 impl Sealed {
+    /// How many deletes are in it.
+    pub(crate) fn deletes(&self) -> u64 {
+        count_deletes(&self.ops, &self.body)
+    }
+
     /// Values are missing in some of its documents.
     pub(crate) fn has_holes(&self) -> bool {
         self.ops.iter().any(|op| op.fill().is_some())

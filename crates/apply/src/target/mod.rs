@@ -11,6 +11,7 @@ mod config;
 mod connect;
 mod disk;
 mod documents;
+mod heap;
 mod info;
 mod look;
 mod point;
