@@ -8,7 +8,6 @@ use change::Lsn;
 use snapshot::Snapshot;
 use verify::{Kind, Selection, Sums, Unmatched};
 
-use super::point::must_be;
 use super::settle::Seen;
 use super::take::Take;
 use super::{Broken, MOST, Verifier, documents, rows};
@@ -106,17 +105,17 @@ impl Verifier<'_> {
         let mut ids: Seen = foreign.into_iter().map(|id| (id, None)).collect();
         loop {
             let found = &mut compared.differences;
-            compared.moving += self.settle(one, &index, ids, found).await?;
+            compared.moving += self.settle(one, ids, found).await?;
             if left.is_empty() || found.len() >= MOST {
                 compared.more = !left.is_empty();
                 break;
             }
-            (ids, left) = self.by_id(one, &index, left).await?;
+            (ids, left) = self.by_id(one, left).await?;
             let named: HashSet<&[u8]> = found.iter().map(|found| found.id.as_bytes()).collect();
             ids.retain(|id, _| !named.contains(&**id));
         }
         if repair && !compared.differences.is_empty() {
-            self.repair(one, &index, &mut compared).await?;
+            self.repair(one, &mut compared).await?;
         }
         Ok(compared)
     }
@@ -125,12 +124,10 @@ impl Verifier<'_> {
     async fn by_id(
         &mut self,
         one: &Planned,
-        index: &IndexState,
         selected: Selection,
     ) -> Result<(Seen, Selection), Broken> {
         let unmatched = Arc::new(Unmatched::new(selected, WAITING));
-        let pass = self.pass(one, unmatched.clone()).await?;
-        must_be(&pass.index, index)?;
+        self.pass(one, unmatched.clone()).await?;
         let (entries, left) = Arc::into_inner(unmatched).ok_or_else(Broken::reader)?.end();
         Ok((entries.into_iter().map(|(id, entry)| (id, Some(entry))).collect(), left))
     }
