@@ -1,5 +1,6 @@
 //! `wal2es verify`: whether the indices are what the tables are.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,9 @@ pub(super) async fn perform(
         &source.info.dbname,
         &config.source.slot,
     );
-    let mut verifier = Verifier { context: &context, source: &source, store, timeout, young: None };
+    let refused = HashMap::new();
+    let mut verifier =
+        Verifier { refused, context: &context, source: &source, store, timeout, young: None };
     let mut all = Vec::new();
     for at in chosen {
         let compared = verifier.compare(at, repair).await?;
@@ -120,7 +123,7 @@ fn as_json(compared: &Compared) -> Value {
         "equal": compared.is_equal(), "lsn": compared.at.to_string(),
         "rows": compared.rows, "documents": compared.documents,
         "differences": compared.differences.iter().map(difference).collect::<Vec<_>>(),
-        "more_differences": compared.more, "still_changing": compared.moving,
+        "dead_letters": compared.refused, "more_differences": compared.more, "still_changing": compared.moving,
     })
 }
 
@@ -157,6 +160,12 @@ fn as_text(compared: &Compared) -> String {
         if let Some(why) = found.repaired.as_ref().and_then(why_not) {
             text.push_str(&format!("\n  {} could not be repaired: {why}", found.id));
         }
+    }
+    if !compared.refused.is_empty() {
+        text.push_str(&format!(
+            "\n  {} differ because the target refused their rows (dead letters)",
+            compared.refused.len()
+        ));
     }
     if compared.more {
         text.push_str("\n  and more, which were not looked for");

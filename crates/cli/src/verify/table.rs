@@ -33,6 +33,8 @@ pub(crate) struct Compared {
     pub(crate) rows: u64,
     pub(crate) documents: u64,
     pub(crate) differences: Vec<Difference>,
+    /// Ids that differ because the target refused the row.
+    pub(crate) refused: Vec<String>,
     /// Keys that were changed so often that they could not be compared.
     pub(crate) moving: u64,
     /// There are more differences than are named.
@@ -96,6 +98,7 @@ impl Verifier<'_> {
             rows: first.rows,
             documents: first.documents,
             differences: Vec::new(),
+            refused: Vec::new(),
             moving: 0,
             more: false,
         };
@@ -114,10 +117,21 @@ impl Verifier<'_> {
             let named: HashSet<&[u8]> = found.iter().map(|found| found.id.as_bytes()).collect();
             ids.retain(|id, _| !named.contains(&**id));
         }
+        self.set_refused_aside(&mut compared);
         if repair && !compared.differences.is_empty() {
             self.repair(one, &mut compared).await?;
         }
         Ok(compared)
+    }
+
+    /// A document that should be as a row which the target refused is what it was before, or not there.
+    fn set_refused_aside(&self, compared: &mut Compared) {
+        let Some(refused) = self.refused.get(&compared.alias) else { return };
+        let is_refused = |found: &mut Difference| {
+            matches!(found.kind, Kind::Missing | Kind::Different) && refused.contains(&found.id)
+        };
+        let aside = compared.differences.extract_if(.., is_refused);
+        compared.refused = aside.map(|found| found.id).collect();
     }
 
     /// What differs in the buckets `selected`, and the buckets that were left for another time.
