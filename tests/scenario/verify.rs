@@ -12,6 +12,9 @@ use crate::support::workload::Workload;
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("clean_under_constant_writes", clean_under_constant_writes),
     Scenario::new("differences_are_named", differences_are_named),
+    Scenario::new("tables_of_all_shapes", tables_of_all_shapes),
+    Scenario::new("the_stream_goes_on_after_a_repair", the_stream_goes_on_after_a_repair),
+    Scenario::new("needs_the_connector", needs_the_connector),
 ];
 
 /// What `verify --json` says of its first index, and the exit code.
@@ -41,8 +44,8 @@ fn clean_under_constant_writes() {
     Workload::prepare(&mut case);
     case.execute("INSERT INTO kv SELECT n, 0, 't' FROM generate_series(1, 300) n");
     let _connector = case.run();
-    let workload = Workload::start(&case, seed.fork(), Duration::from_millis(2));
-    for _ in 0..3 {
+    let workload = Workload::start(&case, seed.fork(), Duration::from_millis(10));
+    for _ in 0..2 {
         let (code, said) = verify(&case, &[]);
         assert_eq!(code, 0, "{said}");
         assert_eq!(said["equal"], true, "{said}");
@@ -53,8 +56,8 @@ fn clean_under_constant_writes() {
 }
 
 /// Writes a document behind the connector's back.
-fn plant(case: &Case, id: &str, version: u64, source: Option<&Value>) {
-    let index = case.alias("item");
+fn plant(case: &Case, index: &str, id: &str, version: u64, source: Option<&Value>) {
+    let id = encoded(id);
     let path = format!("{index}/_doc/{id}?version={version}&version_type=external_gte");
     let (status, text) = match source {
         Some(source) => case.search.request("PUT", &path, Some(source)),
@@ -63,9 +66,19 @@ fn plant(case: &Case, id: &str, version: u64, source: Option<&Value>) {
     assert!(status < 300, "{path}: {status} {text}");
 }
 
-fn version_of(case: &Case, id: &str) -> u64 {
-    let found = case.search.find(&format!("{}/_doc/{id}", case.alias("item"))).unwrap();
+/// As it stands in a path.
+fn encoded(id: &str) -> String {
+    id.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn version_of(case: &Case, index: &str, id: &str) -> u64 {
+    let found = case.search.find(&format!("{index}/_doc/{}", encoded(id))).unwrap();
     found["_version"].as_u64().unwrap()
+}
+
+/// Searches see what was planted.
+fn show(case: &Case, index: &str) {
+    case.search.expect("POST", &format!("{index}/_refresh"), None);
 }
 
 fn differences_are_named() {
@@ -79,13 +92,22 @@ fn differences_are_named() {
     assert_eq!((code, &said["equal"]), (0, &json!(true)), "{said}");
     assert_eq!(said["indexes"][0]["documents"], 1000, "{said}");
 
-    let at = version_of(&case, "7");
-    plant(&case, "7", at, None);
-    plant(&case, "8", at, Some(&json!({"id": 8, "name": "by hand"})));
-    plant(&case, "5000", at, Some(&json!({"id": 5000, "name": "no row"})));
-    plant(&case, "5001", 1, Some(&json!({"id": 5001, "name": "own version"})));
-    plant(&case, "9", 1 << 60, Some(&json!({"id": 9, "name": "streamed"})));
-    case.search.expect("POST", &format!("{}/_refresh", case.alias("item")), None);
+    let item = case.alias("item");
+    let at = version_of(&case, &item, "7");
+    let by_hand = |id: &str, version: u64, name: &str| {
+        let id_of_row: u32 = id.parse().unwrap();
+        plant(&case, &item, id, version, Some(&json!({"id": id_of_row, "name": name})));
+    };
+    plant(&case, &item, "7", at, None);
+    by_hand("8", at, "by hand");
+    by_hand("5000", at, "no row");
+    by_hand("5001", 1, "own version");
+    by_hand("9", 1 << 60, "streamed");
+    // The same value in another text: nothing that readers could tell.
+    let path = format!("{item}/_doc/10?version={at}&version_type=external_gte");
+    let other = r#"{ "name": "\u0073treamed", "id": 10 }"#;
+    assert_eq!(case.search.try_request("PUT", &path, Some(other)).unwrap().0, 200);
+    show(&case, &item);
     let (code, said) = verify(&case, &[]);
     assert_eq!(code, 1, "{said}");
     assert_eq!(
@@ -108,4 +130,91 @@ fn differences_are_named() {
     assert_eq!(named(&said), ["9: foreign version"]);
     assert_eq!(case.search.field(&case.alias("item"), "8", "name"), Some("streamed".into()));
     case.command(&["verify", "nothing"]).expect(2, &["no index nothing"]);
+}
+
+fn tables_of_all_shapes() {
+    let mut case = Case::shared("verifying");
+    case.table("empty", "id int PRIMARY KEY");
+    case.table("pair", "a int, b text, v numeric, PRIMARY KEY (b, a)");
+    case.table("long", "id text PRIMARY KEY, v jsonb");
+    case.table("parts", "id int PRIMARY KEY, v text) PARTITION BY RANGE (id");
+    case.table("few", "id int PRIMARY KEY, shown int, hidden text");
+    case.config["indexes"][1]["settings"] = json!({"number_of_shards": 3});
+    case.config["indexes"][4]["columns"] = json!(["id", "shown"]);
+    case.execute(
+        "CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (50);
+         CREATE TABLE high PARTITION OF parts FOR VALUES FROM (50) TO (1000);
+         INSERT INTO pair SELECT n, 'text \" ' || n, n / 7.0 FROM generate_series(1, 100) n;
+         INSERT INTO long SELECT repeat('long ', n * 5) || n, jsonb_build_object('n', n, 'x', 1.50) FROM generate_series(1, 100) n;
+         INSERT INTO parts SELECT n, 'v' FROM generate_series(1, 99) n;
+         INSERT INTO few SELECT n, n, 'hidden' FROM generate_series(1, 100) n",
+    );
+    let _connector = case.run();
+    let (code, said) = verify(&case, &[]);
+    assert_eq!(code, 0, "{said}");
+    let count = |at: usize| (said["indexes"][at]["rows"].as_u64(), said["indexes"][at]["documents"].as_u64());
+    assert_eq!(count(0), (Some(0), Some(0)));
+    for (at, of) in [(1, 100), (2, 100), (3, 99), (4, 100)] {
+        assert_eq!(count(at), (Some(of), Some(of)), "{said}");
+    }
+    // One document of each goes, and must be named and come back.
+    let mut gone = Vec::new();
+    for table in ["pair", "long", "parts", "few"] {
+        let alias = case.alias(table);
+        let documents = crate::support::oracle::documents(&case.search, &alias);
+        let (id, document) = documents.into_iter().max_by_key(|(id, _)| (id.starts_with("sha256:"), id.len())).unwrap();
+        plant(&case, &alias, &id, document.version, None);
+        show(&case, &alias);
+        gone.push(id);
+    }
+    assert!(gone[1].starts_with("sha256:"), "{gone:?}");
+    let (code, said) = verify(&case, &["--repair"]);
+    assert_eq!(code, 0, "{said}");
+    for (at, id) in gone.iter().enumerate() {
+        let found = &said["indexes"][at + 1]["differences"];
+        assert_eq!(*found, json!([{"id": id, "kind": "missing", "version": null, "repaired": true, "reason": null}]));
+    }
+    let few = case.alias("few");
+    assert_eq!(case.search.field(&few, &gone[3], "hidden"), None);
+    assert!(case.search.field(&few, &gone[3], "shown").is_some());
+    assert_eq!(case.search.count(&case.alias("pair")), Some(100));
+    let (code, said) = verify(&case, &[&case.alias("long")]);
+    assert_eq!((code, said["indexes"].as_array().unwrap().len()), (0, 1), "{said}");
+}
+
+fn the_stream_goes_on_after_a_repair() {
+    let mut case = Case::shared("verified");
+    case.table("item", "id int PRIMARY KEY, name text");
+    case.execute("INSERT INTO item SELECT n, 'name' FROM generate_series(1, 50) n");
+    let _connector = case.run();
+    let item = case.alias("item");
+    let at = version_of(&case, &item, "1");
+    for id in ["1", "2", "3"] {
+        plant(&case, &item, id, at, None);
+        let (changed, extra) = (format!("1{id}"), format!("20{id}"));
+        plant(&case, &item, &changed, at, Some(&json!({"id": 0, "name": "wrong"})));
+        plant(&case, &item, &extra, at, Some(&json!({"id": 0, "name": "extra"})));
+    }
+    show(&case, &item);
+    let (code, said) = verify(&case, &["--repair"]);
+    assert_eq!((code, named(&said).len()), (0, 9), "{said}");
+    case.compare();
+    case.execute(
+        "UPDATE item SET name = 'new' WHERE id IN (1, 11); DELETE FROM item WHERE id IN (2, 12);
+         INSERT INTO item VALUES (201, 'now there'), (202, 'and gone'); DELETE FROM item WHERE id = 202",
+    );
+    case.check();
+    // A replay of what was before the repair changes nothing.
+    case.execute("DELETE FROM item WHERE id IN (3, 13)");
+    case.check();
+}
+
+fn needs_the_connector() {
+    let mut case = Case::shared("verifier");
+    case.one_item();
+    case.command(&["verify"]).expect(2, &["wal2es"]);
+    let connector = case.run();
+    assert_eq!(verify(&case, &[]).0, 0);
+    connector.stop();
+    case.command(&["verify", "--timeout", "1s"]).expect(1, &["wal2es run", "can't be compared"]);
 }

@@ -120,7 +120,7 @@ fn as_json(compared: &Compared) -> Value {
         "equal": compared.is_equal(), "lsn": compared.at.to_string(),
         "rows": compared.rows, "documents": compared.documents,
         "differences": compared.differences.iter().map(difference).collect::<Vec<_>>(),
-        "dead_letters": compared.dead_letters, "more_differences": compared.more, "still_changing": compared.moving,
+        "dead_letters": compared.refused, "more_differences": compared.more, "still_changing": compared.moving,
     })
 }
 
@@ -149,12 +149,6 @@ fn as_text(compared: &Compared) -> String {
         let first = of.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
         text.push_str(&format!("\n  {} {}: {first}{dots}", of.len(), name_of(kind)));
     }
-    if compared.dead_letters > 0 {
-        text.push_str(&format!(
-            "\n  {} rows have no document, as their dead letters say",
-            compared.dead_letters
-        ));
-    }
     let repaired = compared.differences.len() - compared.remaining().count();
     if repaired > 0 {
         text.push_str(&format!("\n  {repaired} repaired"));
@@ -163,6 +157,12 @@ fn as_text(compared: &Compared) -> String {
         if let Some(why) = found.repaired.as_ref().and_then(why_not) {
             text.push_str(&format!("\n  {} could not be repaired: {why}", found.id));
         }
+    }
+    if !compared.refused.is_empty() {
+        text.push_str(&format!(
+            "\n  {} rows have no document, as their dead letters say",
+            compared.refused.len()
+        ));
     }
     if compared.more {
         text.push_str("\n  and more, which were not looked for");

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apply::{IndexState, Repair, Repaired};
+use apply::{Repair, Repaired};
 use snapshot::Snapshot;
 use tokio::sync::Mutex as AsyncMutex;
 use verify::Versions;
@@ -34,19 +34,18 @@ impl Verifier<'_> {
     pub(super) async fn repair(
         &mut self,
         one: &Planned,
-        index: &IndexState,
         compared: &mut Compared,
     ) -> Result<(), Broken> {
         let ids: HashSet<Box<[u8]>> =
             compared.differences.iter().map(|found| found.id.as_bytes().into()).collect();
         let snapshot = self.snapshot().await?;
-        let written = self.write(one, index, &snapshot, ids.clone()).await;
+        let written = self.write(one, &snapshot, ids.clone()).await;
         snapshot.end().await;
         let outcomes = written?;
         self.have_it_shown().await?;
         let seen: Seen = ids.into_iter().map(|id| (id, None)).collect();
         let mut after = Vec::new();
-        self.settle(one, index, seen, &mut after).await?;
+        self.settle(one, seen, &mut after).await?;
         tell(&mut compared.differences, &outcomes, &after);
         Ok(())
     }
@@ -55,14 +54,13 @@ impl Verifier<'_> {
     async fn write(
         &mut self,
         one: &Planned,
-        index: &IndexState,
         snapshot: &Snapshot,
         ids: HashSet<Box<[u8]>>,
     ) -> Result<Outcomes, Broken> {
-        self.still_shown(one, snapshot.at, index).await?;
+        let index = self.shown(one, snapshot.at).await?;
         let context = self.context;
         let limits = context.config.limits();
-        let repair = Repair::new(context.target.clone(), index.clone(), limits, snapshot.at);
+        let repair = Repair::new(context.target.clone(), index, limits, snapshot.at);
         let writer = Arc::new(Writer {
             left: Mutex::new(ids),
             waiting: Mutex::default(),

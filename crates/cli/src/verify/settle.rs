@@ -6,6 +6,7 @@ use std::sync::Arc;
 use apply::IndexState;
 use verify::{Entry, Lookup, Verdict, Versions, judge};
 
+use super::point::must_be;
 use super::table::Difference;
 use super::{Broken, Verifier, rows};
 use crate::planned::Planned;
@@ -17,24 +18,34 @@ const LOOKS: u32 = 5;
 /// What was seen of some keys the last time, if they were seen.
 pub(super) type Seen = HashMap<Box<[u8]>, Option<Entry>>;
 
+/// Both sides of some keys.
+struct Look {
+    entries: HashMap<Box<[u8]>, Entry>,
+    versions: Versions,
+    index: IndexState,
+}
+
 impl Verifier<'_> {
     /// Finds out what the keys in `seen` are, and adds to `found` what is wrong. Gives the number of those that were changed
     /// each time.
     pub(super) async fn settle(
         &mut self,
         one: &Planned,
-        index: &IndexState,
         mut seen: Seen,
         found: &mut Vec<Difference>,
     ) -> Result<u64, Broken> {
+        let mut looked_into: Option<IndexState> = None;
         for _ in 0..LOOKS {
             if seen.is_empty() {
                 break;
             }
-            let (now, versions) = self.look(one, index, &seen).await?;
+            let Look { entries, versions, index } = self.look(one, &seen).await?;
+            // What was seen in an index that was given up since, by TRUNCATE or a resync, proves nothing of this one.
+            let same = looked_into.as_ref().is_none_or(|before| must_be(&index, before).is_ok());
+            looked_into = Some(index);
             let mut moving = Seen::new();
-            for (id, entry) in now {
-                let before = seen.get(&id).and_then(Option::as_ref);
+            for (id, entry) in entries {
+                let before = seen.get(&id).and_then(Option::as_ref).filter(|_| same);
                 match judge(before, &entry, versions) {
                     Verdict::Equal => {}
                     Verdict::Moving => drop(moving.insert(id, Some(entry))),
@@ -52,12 +63,7 @@ impl Verifier<'_> {
     }
 
     /// Both sides of the keys, as of now.
-    async fn look(
-        &mut self,
-        one: &Planned,
-        index: &IndexState,
-        seen: &Seen,
-    ) -> Result<(HashMap<Box<[u8]>, Entry>, Versions), Broken> {
+    async fn look(&mut self, one: &Planned, seen: &Seen) -> Result<Look, Broken> {
         let snapshot = self.snapshot().await?;
         let at = snapshot.at;
         let lookup = Arc::new(Lookup::new(seen.keys().cloned()));
@@ -69,7 +75,7 @@ impl Verifier<'_> {
             read.await.map_err(Broken::from)
         };
         let documents = async {
-            self.still_shown(one, at, index).await?;
+            let index = self.shown(one, at).await?;
             let ids: Vec<&str> =
                 seen.keys().filter_map(|id| std::str::from_utf8(id).ok()).collect();
             let looked = context.target.look_at(&index.index, &ids, |found| {
@@ -79,14 +85,14 @@ impl Verifier<'_> {
             });
             let looked = looked.await;
             // An index may have been given up meanwhile.
-            self.still_shown(one, at, index).await?;
+            self.still_shown(one, at, &index).await?;
             looked?;
-            Ok::<_, Broken>(self.versions(at).await?)
+            Ok::<_, Broken>((self.versions(at).await?, index))
         };
         let read = tokio::try_join!(rows, documents);
         snapshot.end().await;
-        let (_, versions) = read?;
+        let (_, (versions, index)) = read?;
         let lookup = Arc::into_inner(lookup).ok_or_else(Broken::reader)?;
-        Ok((lookup.end(), versions))
+        Ok(Look { entries: lookup.end(), versions, index })
     }
 }

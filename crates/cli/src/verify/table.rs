@@ -8,7 +8,6 @@ use change::Lsn;
 use snapshot::Snapshot;
 use verify::{Kind, Selection, Sums, Unmatched};
 
-use super::point::must_be;
 use super::settle::Seen;
 use super::take::Take;
 use super::{Broken, MOST, Verifier, documents, rows};
@@ -34,8 +33,8 @@ pub(crate) struct Compared {
     pub(crate) rows: u64,
     pub(crate) documents: u64,
     pub(crate) differences: Vec<Difference>,
-    /// Rows that have a dead letter and no document, as it should be.
-    pub(crate) dead_letters: usize,
+    /// Ids that differ because the target refused the row.
+    pub(crate) refused: Vec<String>,
     /// Keys that were changed so often that they could not be compared.
     pub(crate) moving: u64,
     /// There are more differences than are named.
@@ -99,7 +98,7 @@ impl Verifier<'_> {
             rows: first.rows,
             documents: first.documents,
             differences: Vec::new(),
-            dead_letters: 0,
+            refused: Vec::new(),
             moving: 0,
             more: false,
         };
@@ -109,12 +108,12 @@ impl Verifier<'_> {
         let mut ids: Seen = foreign.into_iter().map(|id| (id, None)).collect();
         loop {
             let found = &mut compared.differences;
-            compared.moving += self.settle(one, &index, ids, found).await?;
+            compared.moving += self.settle(one, ids, found).await?;
             if left.is_empty() || found.len() >= MOST {
                 compared.more = !left.is_empty();
                 break;
             }
-            (ids, left) = self.by_id(one, &index, left).await?;
+            (ids, left) = self.by_id(one, left).await?;
             let named: HashSet<&[u8]> = found.iter().map(|found| found.id.as_bytes()).collect();
             ids.retain(|id, _| !named.contains(&**id));
         }
@@ -122,7 +121,7 @@ impl Verifier<'_> {
             self.set_letters_apart(&index, &mut compared).await?;
         }
         if repair && !compared.differences.is_empty() {
-            self.repair(one, &index, &mut compared).await?;
+            self.repair(one, &mut compared).await?;
         }
         Ok(compared)
     }
@@ -135,11 +134,11 @@ impl Verifier<'_> {
     ) -> Result<(), Broken> {
         let letters = letters::list(&self.context.target, &[index.index.as_str()]).await?;
         let told: HashSet<&str> = letters.iter().map(|stored| stored.letter.id.as_str()).collect();
-        let before = compared.differences.len();
-        let is_told =
-            |found: &Difference| found.kind == Kind::Missing && told.contains(found.id.as_str());
-        compared.differences.retain(|found| !is_told(found));
-        compared.dead_letters = before - compared.differences.len();
+        let is_told = |found: &mut Difference| {
+            found.kind == Kind::Missing && told.contains(found.id.as_str())
+        };
+        let aside = compared.differences.extract_if(.., is_told);
+        compared.refused = aside.map(|found| found.id).collect();
         Ok(())
     }
 
@@ -147,12 +146,10 @@ impl Verifier<'_> {
     async fn by_id(
         &mut self,
         one: &Planned,
-        index: &IndexState,
         selected: Selection,
     ) -> Result<(Seen, Selection), Broken> {
         let unmatched = Arc::new(Unmatched::new(selected, WAITING));
-        let pass = self.pass(one, unmatched.clone()).await?;
-        must_be(&pass.index, index)?;
+        self.pass(one, unmatched.clone()).await?;
         let (entries, left) = Arc::into_inner(unmatched).ok_or_else(Broken::reader)?.end();
         Ok((entries.into_iter().map(|(id, entry)| (id, Some(entry))).collect(), left))
     }
