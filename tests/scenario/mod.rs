@@ -71,6 +71,7 @@ scenarios!(
     stop,
     streaming,
     tables,
+    tampered,
     text_plugin,
     tls,
     toast,

@@ -91,6 +91,7 @@ pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> App
     let config = ApplierConfig {
         limits,
         lanes: 1,
+        check_every: Duration::from_secs(60),
         refresh: Duration::from_millis(10),
         keep: Duration::ZERO,
         zombie_limit: Duration::from_secs(900),
