@@ -18,7 +18,7 @@ use crate::support::shared::{FRAGILE_POSTGRES, Pair};
 use crate::support::{PATIENCE, wait_for};
 
 /// For everything to be searchable once the last fault is over.
-const CATCH_UP: Duration = Duration::from_secs(180);
+const CATCH_UP: Duration = Duration::from_secs(300);
 /// As a supervisor waits before it starts a process again.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(20);
@@ -106,6 +106,13 @@ impl<'p> Stage<'p> {
         }
     }
 
+    fn tend_until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        wait_for(what, CATCH_UP, || {
+            self.tend();
+            look(self)
+        })
+    }
+
     fn happen(&mut self, event: &Event) {
         for strike in &event.strikes {
             *self.total.strikes.entry(strike.name()).or_default() += 1;
@@ -183,13 +190,11 @@ impl<'p> Stage<'p> {
         self.source.heal();
         self.target.heal();
         let [committed, rolled_back, failed] = self.load.stop();
-        let mut wait = self.case.start(&["wait", "--timeout", "170s"]);
-        let began = Instant::now();
-        while wait.ended().is_none() {
-            self.tend();
-            assert!(began.elapsed() < CATCH_UP, "not caught up within {CATCH_UP:?}");
-            std::thread::sleep(TICK);
-        }
+        self.tend_until("the first copy", |stage| {
+            stage.case.state().filter(|state| state["step"] == "streaming")
+        });
+        let mut wait = self.case.start(&["wait", "--timeout", "300s"]);
+        self.tend_until("the end of what was written", |_| wait.ended());
         wait.end(PATIENCE).expect_success();
         let seen = self.watch.stop();
         self.case.compare();
