@@ -59,7 +59,8 @@ impl<'p> Stage<'p> {
         let mut case = Case::on(&format!("storm_{}", schedule.seed), &pair.postgres, &pair.search);
         case.through(&source, &target);
         case.read_by(schedule.way);
-        case.config["pipeline"] = json!({"batch_rows": schedule.batch_rows});
+        case.config["pipeline"] =
+            json!({"batch_rows": schedule.batch_rows, "lanes": schedule.lanes});
         for (table, columns) in TABLES {
             case.table(table, columns);
         }
