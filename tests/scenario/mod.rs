@@ -36,6 +36,7 @@ scenarios!(
     bad_tables,
     bad_target,
     changes,
+    cluster,
     complete,
     copy,
     copy_cut,

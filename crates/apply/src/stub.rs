@@ -52,6 +52,10 @@ impl Stub {
         Stub { url, seen }
     }
 
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
     pub(crate) async fn target(&self) -> Target {
         let config =
             TargetConfig { urls: vec![self.url.clone()], credentials: None, ca_file: None };
