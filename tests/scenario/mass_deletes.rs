@@ -79,6 +79,9 @@ impl Watch {
         let (seen, ends) = (lowered.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             while !ends.load(Ordering::Relaxed) {
+                let (_, stats) = search.request("GET", &format!("{index}/_stats/segments,merge,docs,refresh,flush?filter_path=_all.primaries"), None);
+                let (_, jvm) = search.request("GET", "_nodes/stats/jvm,breaker?filter_path=nodes.*.jvm.mem.heap_used_in_bytes,nodes.*.jvm.mem.pools.old.used_in_bytes,nodes.*.jvm.gc,nodes.*.breakers.*.tripped", None);
+                println!("{:?} {stats} {jvm}", Instant::now());
                 if gc_deletes(&search, &index) == "5s" {
                     seen.store(true, Ordering::Relaxed);
                 }

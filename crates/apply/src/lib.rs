@@ -15,6 +15,8 @@ mod bulk;
 mod error;
 mod indices;
 mod loader;
+#[cfg(test)]
+mod model;
 mod replicas;
 mod report;
 mod standing;

@@ -626,4 +626,4 @@ async fn until(instant: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
