@@ -132,7 +132,7 @@ impl Server {
     pub(super) fn handle(&mut self, method: &str, path: &str, query: &str, body: String) -> Reply {
         self.execute_some_late();
         if self.chance(self.faults.forgotten) {
-            self.indices.values_mut().for_each(|index| index.tombstones.clear());
+            self.forget();
         }
         if path == "/_bulk" {
             return self.bulk(body);
@@ -149,9 +149,15 @@ impl Server {
 
     /// All that may still be executed.
     pub(super) fn execute_all_late(&mut self) {
+        self.forget();
         for late in std::mem::take(&mut self.late) {
             self.execute_late(late);
         }
+    }
+
+    /// As after a flush and a restart.
+    fn forget(&mut self) {
+        self.indices.values_mut().for_each(|index| index.tombstones.clear());
     }
 
     pub(super) fn has_late(&self) -> bool {
