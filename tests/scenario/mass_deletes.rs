@@ -27,7 +27,11 @@ fn two_million_on_a_small_heap() {
     case.table("item", "id int PRIMARY KEY");
     case.execute(&format!("INSERT INTO item SELECT n FROM generate_series(1, {rows}) n"));
     case.execute("INSERT INTO item VALUES (0)");
-    let mut connector = case.run();
+    let mut connector = case.start(&["run", "--setup"]);
+    wait_for("the first load", LONG, || {
+        connector.must_run();
+        case.state().filter(|state| state["step"] == "streaming")
+    });
     let index = case.search.generations(&case.alias("item")).pop().unwrap();
     let watch = Watch::start(&case.search, &index);
     let began = Instant::now();

@@ -402,7 +402,8 @@ impl Server {
     fn look(&mut self) {
         let [_, found] = self.documents();
         let fits = |table: &Table| {
-            let gone = |key: &str, version: u64| table.last.get(key).is_some_and(|v| version < *v);
+            // Of the same version: it was written and deleted by one large transaction.
+            let gone = |key: &str, version: u64| table.last.get(key).is_some_and(|v| version <= *v);
             table.rows.iter().all(|(key, row)| found.get(key) == Some(row))
                 && found
                     .iter()
@@ -412,7 +413,11 @@ impl Server {
         match at {
             Some(at) => self.shown = at,
             None => {
-                let what = format!("after commit {} searches found {found:?}", self.shown);
+                let tables = &self.log.tables[self.shown..];
+                let what = format!(
+                    "after commit {} searches found {found:?}, which is none of {tables:?}",
+                    self.shown
+                );
                 self.wrong.push(what);
             }
         }
