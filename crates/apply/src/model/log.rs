@@ -44,7 +44,7 @@ pub(super) struct Log {
     pub(super) tables: Vec<Table>,
 }
 
-const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Log {
     /// Rows that were copied at `copied_at`, and then these transactions.
@@ -67,10 +67,8 @@ impl Log {
     /// Some transactions, of which some are larger than a request of `request` operations.
     pub(super) fn random(random: &mut Rng, request: usize) -> Self {
         let copied_at = Lsn::new(8 * random.u64(100..200));
-        let copied: Vec<_> = KEYS
-            .iter()
-            .filter_map(|key| random.bool().then(|| (*key, random.u64(..1000))))
-            .collect();
+        let mut copied = KEYS.map(|key| (key, random.u64(..1000))).to_vec();
+        copied.retain(|_| random.bool());
         let mut numbers = 1000..;
         // The first may commit at the very position of the copy.
         let mut commit = copied_at.get() + 8 * random.u64(..2);

@@ -4,6 +4,8 @@
 //!
 //! `WAL2ES_MODEL_SEEDS` says how many seeds are run, `WAL2ES_MODEL_SEED` with which to begin.
 
+#![expect(clippy::print_stdout, reason = "a test says what happened")]
+
 mod cases;
 mod http;
 mod log;

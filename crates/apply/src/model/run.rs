@@ -245,8 +245,7 @@ impl Process<'_> {
         self.http.server.lock().unwrap().faults = Faults::default();
         let rest = async {
             loop {
-                let _ =
-                    timeout(Duration::from_millis(10), applier.step()).await.unwrap_or(Ok(()))?;
+                timeout(Duration::from_millis(10), applier.step()).await.unwrap_or(Ok(()))?;
                 let mut server = self.http.server.lock().unwrap();
                 if self.random.u8(..20) == 0 {
                     server.execute_all_late();

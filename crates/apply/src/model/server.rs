@@ -151,7 +151,7 @@ impl Server {
     pub(super) fn execute_all_late(&mut self) {
         self.forget();
         for late in std::mem::take(&mut self.late) {
-            self.execute_late(late);
+            self.execute_late(&late);
         }
     }
 
@@ -176,10 +176,13 @@ impl Server {
         let (ready, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.late).into_iter().partition(|_| self.random.u8(..8) == 0);
         self.late = waiting;
-        ready.into_iter().for_each(|late| self.execute_late(late));
+        if !ready.is_empty() && self.random.bool() {
+            self.forget();
+        }
+        ready.iter().for_each(|late| self.execute_late(late));
     }
 
-    fn execute_late(&mut self, late: Late) {
+    fn execute_late(&mut self, late: &Late) {
         if late.until > Instant::now() {
             self.executed_late += 1;
             let before = self.indices.values().map(|index| index.docs.len()).sum::<usize>();
