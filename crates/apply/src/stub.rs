@@ -133,7 +133,7 @@ impl Reply {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

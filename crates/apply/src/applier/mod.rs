@@ -657,4 +657,4 @@ async fn until(instant: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
