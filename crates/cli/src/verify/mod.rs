@@ -9,7 +9,7 @@
 //! A snapshot comes with its position `L` in the log. As soon as the connector's state says that the index shows everything
 //! up to `L`, a point in time of it has what the rows of the snapshot are, and whatever the stream has done since, which
 //! the versions tell. Nobody refreshes for this, and the connector is not stopped. What differs in the first pass is
-//! looked at by id, each time at a later `L`, until [`verify::judge`] can say what it is.
+//! looked at by id, each time at a later `L`, until [`verify::judge()`] can say what it is.
 //!
 //! The sessions at the snapshot hold ACCESS SHARE on a table while it is read, as a dump does. They begin at once, before
 //! the index is waited for: a table that is truncated between the snapshot and the first look at it has to be compared
