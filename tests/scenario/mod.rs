@@ -4,11 +4,22 @@
 pub struct Scenario {
     pub name: &'static str,
     pub run: fn(),
+    /// It takes minutes: only with `WAL2ES_TEST_LONG`.
+    long: bool,
 }
 
 impl Scenario {
     pub const fn new(name: &'static str, run: fn()) -> Self {
-        Scenario { name, run }
+        Scenario { name, run, long: false }
+    }
+
+    pub const fn long(name: &'static str, run: fn()) -> Self {
+        Scenario { name, run, long: true }
+    }
+
+    /// Its name among all.
+    pub fn title(&self, file: &str) -> String {
+        format!("{}{file}::{}", if self.long { "long::" } else { "" }, self.name)
     }
 }
 
@@ -30,6 +41,7 @@ scenarios!(
     copy_cut,
     differential,
     encodings,
+    faults,
     gate,
     generations,
     generator,
@@ -37,11 +49,15 @@ scenarios!(
     idle,
     keys,
     kill,
+    late,
     limits,
+    mass_deletes,
     memory,
     names,
+    nodes,
     oracle,
     partitions,
+    proxy,
     recipes,
     refused,
     resync,
@@ -71,7 +87,8 @@ pub fn all() -> Vec<(&'static str, &'static Scenario)> {
     let scenarios = FILES.iter().flat_map(|(file, scenarios)| {
         scenarios.iter().enumerate().map(|(place, scenario)| (place, *file, scenario))
     });
-    let mut scenarios: Vec<_> = scenarios.collect();
+    let long = std::env::var_os("WAL2ES_TEST_LONG").is_some();
+    let mut scenarios: Vec<_> = scenarios.filter(|(.., one)| long || !one.long).collect();
     scenarios.sort_by_key(|(place, ..)| *place);
     scenarios.into_iter().map(|(_, file, scenario)| (file, scenario)).collect()
 }

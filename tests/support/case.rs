@@ -7,6 +7,7 @@ use ::postgres::Client;
 use serde_json::{Value, json};
 
 use super::connector::{Connector, Ended};
+use super::fault::Proxy;
 use super::postgres::{Database, lsn};
 use super::search::Search;
 use super::servers::Server;
@@ -83,6 +84,13 @@ impl Case {
         }
     }
 
+    /// Has the connector reach the servers through proxies.
+    pub fn through(&mut self, source: &Proxy, target: &Proxy) {
+        let behind = Database { port: source.port, ..self.database.clone() };
+        self.config["source"]["url"] = behind.url().into();
+        self.config["target"]["url"] = json!([format!("http://127.0.0.1:{}", target.port)]);
+    }
+
     /// The files of transactions that are held.
     pub fn spilled(&self) -> Vec<String> {
         let dirs = std::fs::read_dir(self.dir.path().join("spill")).into_iter().flatten().flatten();
@@ -102,13 +110,6 @@ impl Case {
     pub fn one_item(&mut self) {
         self.table("item", "id int PRIMARY KEY, name text");
         self.execute("INSERT INTO item VALUES (1, 'one')");
-    }
-
-    /// A table that is to be the only one, those before it being done with.
-    pub fn only(&mut self, table: &str, columns: &str) {
-        self.config["indexes"] = json!([]);
-        self.tables.clear();
-        self.table(table, columns);
     }
 
     /// Has an index follow a table that is there.

@@ -1,8 +1,10 @@
 //! What the scenarios are made of.
 
 pub mod case;
+pub mod cluster;
 pub mod connector;
 pub mod copies;
+pub mod fault;
 pub mod generator;
 pub mod held;
 pub mod http;
@@ -14,6 +16,7 @@ pub mod search;
 pub mod seed;
 pub mod servers;
 pub mod shared;
+pub mod storm;
 pub mod temp;
 pub mod workload;
 

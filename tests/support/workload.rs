@@ -113,7 +113,7 @@ fn transaction(rng: &mut fastrand::Rng, number: u64) -> String {
 }
 
 fn statement(rng: &mut fastrand::Rng, n: u64, sql: &mut String) {
-    let (k, other) = (rng.i32(..KEYS), rng.i32(..KEYS));
+    let (k, other) = (rng.i32(0..KEYS), rng.i32(0..KEYS));
     let written = match rng.u32(..100) {
         0 if rng.u32(..8) == 0 => write!(sql, "TRUNCATE log;"),
         0 => write!(sql, "UPDATE kv SET n = {n};"),

@@ -5,12 +5,15 @@
 //! older state back under the same uuid.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use change::Lsn;
 use serde_json::{Map, Value, json};
 
-use crate::bulk::Guard;
+use crate::bulk::{Guard, Op, Sealed};
+use crate::letters::Letters;
 use crate::state::{ColumnState, IndexState, State};
+use crate::suspects::{Suspects, Written};
 use crate::target::{IndexFacts, Target};
 use crate::{Error, FORMULA};
 
@@ -63,6 +66,7 @@ pub struct Managed {
 #[derive(Clone, Default)]
 pub struct Indices {
     list: Arc<Mutex<Vec<Managed>>>,
+    suspects: Arc<Mutex<Suspects>>,
 }
 
 impl Managed {
@@ -132,7 +136,7 @@ pub(crate) fn own_settings() -> [(&'static str, &'static str); 5] {
     [
         ("index.refresh_interval", "-1"),
         ("index.translog.durability", "request"),
-        ("index.gc_deletes", "60s"),
+        ("index.gc_deletes", crate::tombstones::USUAL),
         ("index.default_pipeline", "_none"),
         ("index.final_pipeline", "_none"),
     ]
@@ -141,7 +145,12 @@ pub(crate) fn own_settings() -> [(&'static str, &'static str); 5] {
 impl Indices {
     /// Those that a state document or a first load names.
     pub fn new(list: Vec<Managed>) -> Self {
-        Indices { list: Arc::new(Mutex::new(list)) }
+        Indices { list: Arc::new(Mutex::new(list)), suspects: Arc::default() }
+    }
+
+    /// Looks at or changes what is suspect of them. Never held over an await.
+    pub(crate) fn suspects<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> T {
+        look(&mut self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at or changes the list. Never held over an await.
@@ -202,9 +211,11 @@ pub(crate) async fn still_there(target: &Target, states: &[IndexState]) -> Resul
 }
 
 /// The check that deliveries make after a failure.
+#[derive(Clone)]
 pub(crate) struct IndexGuard {
     pub(crate) target: Arc<Target>,
     pub(crate) indices: Indices,
+    pub(crate) letters: Letters,
 }
 
 impl Guard for IndexGuard {
@@ -218,6 +229,44 @@ impl Guard for IndexGuard {
             one.map(|managed| managed.state.table.clone())
         })
     }
+
+    fn letters(&self) -> &Letters {
+        &self.letters
+    }
+
+    fn unknown(&self, ops: &[Op], body: &[u8]) {
+        written(ops, body, |writes| {
+            self.indices.suspects(|suspects| suspects.unknown(writes, Instant::now()));
+        });
+    }
+
+    fn delivered(&self, sealed: &Sealed) {
+        if !self.indices.suspects(|suspects| suspects.is_quiet()) {
+            written(&sealed.ops, &sealed.body, |writes| {
+                self.indices.suspects(|suspects| suspects.delivered(writes, Instant::now()));
+            });
+        }
+    }
+}
+
+/// The operations as [`Suspects`] see them. Those of one index mostly follow each other.
+fn written(ops: &[Op], body: &[u8], see: impl FnOnce(&mut dyn Iterator<Item = Written<'_>>)) {
+    let mut names: Vec<(u32, std::borrow::Cow<'_, str>)> = Vec::new();
+    for op in ops {
+        if !names.iter().any(|(number, _)| *number == op.index) {
+            names.push((op.index, op.index_name(body)));
+        }
+    }
+    let name = |op: &Op| {
+        let found = names.iter().find(|(number, _)| *number == op.index);
+        found.map_or("", |(_, name)| name.as_ref())
+    };
+    see(&mut ops.iter().map(|op| Written {
+        index: name(op),
+        id: op.id(body),
+        version: op.version,
+        delete: op.is_delete(body),
+    }));
 }
 
 const ANEW: &str = "if that was meant, build the indices anew: `wal2es resync`";

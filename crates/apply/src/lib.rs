@@ -14,6 +14,7 @@ mod backoff;
 mod bulk;
 mod error;
 mod indices;
+pub mod letters;
 mod loader;
 mod repair;
 mod replicas;
@@ -22,11 +23,13 @@ mod standing;
 mod state;
 #[cfg(test)]
 mod stub;
+mod suspects;
 mod target;
+mod tombstones;
 mod version;
 
 pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};
-pub use bulk::{Batch, Limits, Origin, Write, answer};
+pub use bulk::{Batch, Current, CurrentRow, Limits, Origin, RowRef, Rows, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};
@@ -37,6 +40,7 @@ pub use standing::{Claim, claims};
 pub use state::{
     ColumnState, IndexState, KeptIndex, LastCommit, State, Step, Store, generation_of,
 };
+pub use suspects::SuspectChunk;
 pub use target::{
     ApiError, Credentials, Distribution, Found, Hit, IndexFacts, Part, Point, Room, Secret,
     ServerInfo, Target, TargetConfig,

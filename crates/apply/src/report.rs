@@ -62,6 +62,8 @@ pub struct Report {
     pub progress: Option<Progress>,
     /// Row operations per second that the target took, of late.
     pub rate: Option<u64>,
+    /// Deletes that are sent again for a while.
+    pub suspects: Option<usize>,
     /// Log that is written and not applied.
     pub lag_bytes: Option<u64>,
     /// How long there has been something that is committed and not applied.

@@ -12,7 +12,7 @@ use crate::indices::{
 };
 use crate::state::{IndexState, State};
 use crate::target::Target;
-use crate::{Error, FORMULA};
+use crate::{Error, FORMULA, tombstones};
 
 /// Blocks that somebody set. The one that a full disk brings (`read_only_allow_delete`) passes by itself, and writes wait.
 const BLOCKS: [&str; 3] = ["index.blocks.write", "index.blocks.read_only", "index.blocks.read"];
@@ -49,6 +49,7 @@ impl Indices {
         for managed in self.with(|list| list.clone()) {
             let found = target.index(&managed.state.index).await?.unwrap_or_default();
             as_made(&managed, &owner, found.get(&managed.state.index))?;
+            put_gc_deletes_back(target, &managed.state, found.get(&managed.state.index)).await?;
             leads_here(target, &managed.state, &owner).await?;
         }
         Ok(())
@@ -127,7 +128,7 @@ fn has_its_settings(state: &IndexState, settings: &Map<String, Value>) -> Result
     let index = &state.index;
     for (key, want) in own_settings() {
         let got = settings.get(key).map_or_else(|| "not set".to_owned(), plain);
-        if got != want {
+        if got != want && !is_lowered(key, &got) {
             return Err(Error::stop(
                 format!(
                     "{key} of the index {index} is {got}, it has to be {want}: somebody has changed it"
@@ -139,6 +140,24 @@ fn has_its_settings(state: &IndexState, settings: &Map<String, Value>) -> Result
                 ),
             ));
         }
+    }
+    Ok(())
+}
+
+/// An earlier process has lowered it and did not live to put it back.
+fn is_lowered(key: &str, got: &str) -> bool {
+    key == "index.gc_deletes" && got == tombstones::LOWERED
+}
+
+async fn put_gc_deletes_back(
+    target: &Target,
+    state: &IndexState,
+    found: Option<&Value>,
+) -> Result<(), Error> {
+    const KEY: &str = "index.gc_deletes";
+    let got = found.and_then(|found| found.get("settings")?.get(KEY)).map(plain);
+    if got.is_some_and(|got| is_lowered(KEY, &got)) {
+        target.put_settings(&state.index, &json!({ KEY: tombstones::USUAL })).await?;
     }
     Ok(())
 }

@@ -5,13 +5,15 @@
 //! and before their position is confirmed to Postgres, so a restart finds a position from which nothing is missing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use change::Lsn;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, persist};
+use crate::indices::Indices;
+use crate::suspects::{Document, Kept, SuspectChunk};
 use crate::target::{ApiError, DocVersion, IndexFacts, Target};
 use crate::{Error, Kind};
 
@@ -220,6 +222,13 @@ pub struct State {
     /// The last commit of the stream at or before `applied_lsn`; none before the first.
     #[serde(default)]
     pub last_commit: Option<LastCommit>,
+    /// Nothing that commits at or beyond this has been sent: before it is, a state that says more is saved. Zero when it is
+    /// not known.
+    #[serde(default, with = "as_text")]
+    pub sent_below: Lsn,
+    /// Where the keys and deletes are that a request which was given up may still concern.
+    #[serde(default)]
+    pub suspects: Vec<SuspectChunk>,
     /// The process that wrote last.
     #[serde(default)]
     pub writer: String,
@@ -377,6 +386,71 @@ impl Store {
         }
     }
 
+    /// Keeps what is suspect of `indices` after a copy into them, and says so in `state`, which is to be saved next.
+    ///
+    /// # Errors
+    /// The target will never take it.
+    pub async fn keep_suspects(&self, indices: &Indices, state: &mut State) -> Result<(), Error> {
+        let now = Instant::now();
+        let kept = indices.suspects(|suspects| suspects.keep(&self.id, state.applied_lsn, now));
+        state.suspects.clone_from(&kept.refs);
+        state.sent_below = state.applied_lsn;
+        self.write_suspects(&kept).await
+    }
+
+    /// Writes the documents that a state is about to name.
+    pub(crate) async fn write_suspects(&self, kept: &Kept) -> Result<(), Error> {
+        for (id, document) in &kept.write {
+            let document = serde_json::to_value(document).map_err(not_json)?;
+            persist(|| async { Ok(self.target.overwrite_doc(INDEX, id, &document).await?) })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the documents that no state names any more. What can't be deleted now is found at the next start.
+    pub(crate) async fn delete_suspects(&self, ids: &[String]) {
+        for id in ids {
+            if let Err(error) = self.target.delete_doc(INDEX, id, None).await {
+                tracing::debug!(%error, id, "a document of suspects is left behind");
+            }
+        }
+    }
+
+    /// What is in such a document. None when it is not there or can't be read.
+    pub(crate) async fn read_suspects(&self, id: &str) -> Result<Option<Document>, Error> {
+        let read = || async { Ok(self.target.get_doc::<serde_json::Value>(INDEX, id).await?) };
+        let found = persist(read).await?;
+        Ok(found.and_then(|(source, _)| serde_json::from_value(source).ok()))
+    }
+
+    /// Deletes every document of suspects of this connector and of builds beside it, whose state was `state`.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub async fn drop_suspects(&self, state: Option<&State>) -> Result<(), Error> {
+        let named = state.iter().flat_map(|state| &state.suspects).map(|chunk| chunk.id.clone());
+        let named: Vec<String> = named.collect();
+        self.delete_suspects(&named).await;
+        let own = [format!("{}.suspects.", self.id), format!("{}_next.suspects.", self.id)];
+        let mut left = self.target.ids(INDEX).await?;
+        left.retain(|id| own.iter().any(|prefix| id.starts_with(prefix)));
+        self.delete_suspects(&left).await;
+        Ok(())
+    }
+
+    /// Deletes the documents of suspects of this connector but those in `kept`.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub(crate) async fn sweep_suspects(&self, kept: &[SuspectChunk]) -> Result<(), Error> {
+        let prefix = format!("{}.suspects.", self.id);
+        let mut left = self.target.ids(INDEX).await?;
+        left.retain(|id| id.starts_with(&prefix) && !kept.iter().any(|kept| kept.id == *id));
+        self.delete_suspects(&left).await;
+        Ok(())
+    }
+
     /// Deletes the document.
     ///
     /// # Errors
@@ -473,6 +547,8 @@ mod tests {
             handing_over: false,
             failover: false,
             last_commit: None,
+            sent_below: Lsn::ZERO,
+            suspects: Vec::new(),
         }
     }
 

@@ -58,11 +58,21 @@ impl Stub {
         Target::connect(&config).await.unwrap()
     }
 
+    /// The body of bulk request number `request`.
+    pub(crate) fn bulk(&self, request: usize) -> String {
+        self.seen.lock().unwrap().bulks[request].clone()
+    }
+
     /// The ids in bulk request number `request`, in order.
     pub(crate) fn ids(&self, request: usize) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let actions = seen.bulks[request].lines().filter(|line| line.contains("\"_id\""));
         actions.map(|line| line.split('"').nth(9).unwrap().to_owned()).collect()
+    }
+
+    /// The bodies of the bulk requests so far.
+    pub(crate) fn bulks(&self) -> Vec<String> {
+        self.seen.lock().unwrap().bulks.clone()
     }
 
     /// What was asked for so far, without the first `GET /`.
@@ -91,11 +101,12 @@ impl Seen {
             }
             "_refresh" => r#"{"_shards":{"successful":1,"failed":0}}"#.to_owned(),
             "_bulk" => {
-                let items = body.matches("\"_id\"").count();
+                let done = Reply::done(&body);
                 self.bulks.push(body);
-                return self.script.pop_front().unwrap_or_else(|| Reply::created(items));
+                return self.script.pop_front().unwrap_or(done);
             }
             "index.uuid" => r#"{"p-g1":{"settings":{"index.uuid":"U"}}}"#.to_owned(),
+            "docs" => r#"{"indices":{"p-g1":{"shards":{"0":[{"routing":{"primary":true},"commit":{"user_data":{"history_uuid":"h"}}}]}}}}"#.to_owned(),
             _ if path.contains("/_doc/") => {
                 let written = r#"{"_seq_no":1,"_primary_term":1}"#.to_owned();
                 return self.documents.pop_front().unwrap_or(Reply::Answer(200, written));
@@ -107,9 +118,13 @@ impl Seen {
 }
 
 impl Reply {
-    fn created(items: usize) -> Reply {
-        let item = r#"{"index":{"status":201,"result":"created"}}"#;
-        let items = vec![item; items].join(",");
+    fn done(body: &str) -> Reply {
+        let items = body.lines().filter_map(|line| match line.get(..8) {
+            Some("{\"index\"") => Some(r#"{"index":{"status":201,"result":"created"}}"#),
+            Some("{\"delete") => Some(r#"{"delete":{"status":200,"result":"deleted"}}"#),
+            _ => None,
+        });
+        let items = items.collect::<Vec<_>>().join(",");
         Reply::Answer(200, format!(r#"{{"errors":false,"items":[{items}]}}"#))
     }
 }

@@ -100,6 +100,9 @@ pub enum Command {
         #[arg(long)]
         undo: bool,
     },
+    /// Rows that have no document: the target refuses it, or none can be made.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Remove slot, publication and state.
     Teardown {
         /// Remove the indices too.
@@ -108,8 +111,35 @@ pub enum Command {
     },
 }
 
+/// What to do with dead letters.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DeadLetters {
+    /// Show them.
+    List {
+        /// The indices, by their aliases; all if none is named.
+        indexes: Vec<String>,
+    },
+    /// Send their documents once more: those that the target takes now are cleared.
+    Retry {
+        /// The index, by its alias.
+        index: Option<String>,
+        /// The documents, by their ids; all of the index if none is named.
+        ids: Vec<String>,
+    },
+    /// Forget them: their rows stay without a document until they change.
+    Discard {
+        /// The index, by its alias.
+        index: Option<String>,
+        /// The documents, by their ids; all of the index if none is named.
+        ids: Vec<String>,
+        /// Those of all indices.
+        #[arg(long, conflicts_with = "index")]
+        all: bool,
+    },
+}
+
 /// Commands that are announced in the manual and not built yet.
-const ANNOUNCED: &[&str] = &["plan", "explain", "dead-letters", "selftest", "config"];
+const ANNOUNCED: &[&str] = &["plan", "explain", "selftest", "config"];
 
 impl Args {
     /// Reads what was typed.

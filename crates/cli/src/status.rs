@@ -29,10 +29,14 @@ pub(crate) struct Status {
     pub(crate) lag_seconds: Option<f64>,
     /// Row operations per second, of late.
     pub(crate) rate: Option<u64>,
+    /// Deletes that are sent again for a while, because a request that was given up may yet be executed.
+    pub(crate) suspects: Option<usize>,
     pub(crate) wal_held_bytes: Option<u64>,
     pub(crate) safe_wal_size: Option<i64>,
     pub(crate) progress: Option<Progress>,
     pub(crate) needs_resync: Option<String>,
+    /// Rows that have no document.
+    pub(crate) dead_letters: Option<usize>,
     pub(crate) warnings: Vec<String>,
     pub(crate) indexes: Vec<IndexStatus>,
     /// What `status` knows of the process that runs comes from here.
@@ -139,6 +143,10 @@ impl Status {
         lines.extend(self.slot.iter().map(|slot| ("slot", slot.text())));
         lines.extend(self.positions().map(|text| ("applied", text)));
         lines.extend(self.needs_resync.iter().map(|reason| ("stopped", reason.clone())));
+        if let Some(count) = self.dead_letters.filter(|count| *count > 0) {
+            let text = format!("{count} rows have no document: see `wal2es dead-letters list`");
+            lines.push(("letters", text));
+        }
         for text in self.progress.iter().flat_map(progress_lines) {
             lines.push(("copy", text));
         }
@@ -171,6 +179,9 @@ impl Status {
         }
         if let Some(rate) = self.rate {
             text.push_str(&format!(", {rate} rows/s"));
+        }
+        if let Some(suspects) = self.suspects.filter(|suspects| *suspects > 0) {
+            text.push_str(&format!(", {suspects} deletes sent again for a while"));
         }
         Some(text)
     }

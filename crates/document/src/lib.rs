@@ -58,5 +58,5 @@ pub use error::DocumentError;
 pub use escape::write_json_string;
 pub use id::MAX_ID_BYTES;
 pub use mapping::Dialect;
-pub use plan::{IndexSpec, Note, Plan, PlanError, Problem};
+pub use plan::{Hole, IndexSpec, Note, Partial, Plan, PlanError, Problem};
 pub use scratch::Scratch;

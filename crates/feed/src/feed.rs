@@ -5,7 +5,7 @@ use std::time::Duration;
 use change::{Cell, Lsn, OldImage, RowChange, RowOp, TableName};
 use decode::pgoutput::Protocol;
 use decode::{Begin, DecodeError, Event, Part, Relation, Release};
-use document::{DocumentError, Scratch};
+use document::{DocumentError, Partial, Scratch};
 use spool::{Released, Spool};
 
 use crate::bound::{Followed, Found, Place, Tables};
@@ -56,6 +56,7 @@ struct Work {
     id: Vec<u8>,
     old_id: Vec<u8>,
     scratch: Scratch,
+    partial: Partial,
     new: Vec<Cell>,
     old: Vec<Cell>,
 }
@@ -154,7 +155,7 @@ impl<'a> Feed<'a> {
         let spool = self.spool.as_mut().ok_or(FeedError::NoSpool)?;
         self.released = spool.release(release.transaction)?;
         self.commit = begin.commit.0;
-        sink.begin(begin.commit, since_1970(&begin));
+        sink.begin(begin.commit, begin.xid, since_1970(&begin));
         Ok(Taken::Released)
     }
 
@@ -215,7 +216,7 @@ fn handle<S: Sink>(
         Event::Row(op, relation) => return row(tables, work, *commit, &op, relation, sink),
         Event::Begin(begin) => {
             *commit = begin.commit.0;
-            sink.begin(begin.commit, since_1970(&begin));
+            sink.begin(begin.commit, begin.xid, since_1970(&begin));
         }
         Event::Commit(commit) => sink.commit(commit.end),
         Event::Relation(relation) => {
@@ -284,7 +285,8 @@ fn row<S: Sink>(
     Ok(Taken::Done)
 }
 
-/// One row change as writes: a changed key leaves the old document and makes a new one.
+/// One row change as writes: a changed key makes a new document and leaves no old one. In this order, because the new one
+/// may need values of the old one.
 fn write<S: Sink>(
     sink: &mut S,
     place: &Place,
@@ -293,41 +295,65 @@ fn write<S: Sink>(
     change: S::Change,
     work: &mut Work,
 ) -> Result<(), DocumentError> {
-    let Work { id, old_id, scratch, new: new_cells, old: old_cells } = work;
+    let Work { id, old_id, scratch, partial, new: new_cells, old: old_cells } = work;
     let plan = one.plan;
     id.clear();
-    match row {
-        RowChange::Insert { new } => {
-            let new = place.row(new, new_cells);
-            plan.write_id(&new, id)?;
-            let source =
-                |out: &mut Vec<u8>| plan.write_source(&new, OldImage::Absent, scratch, out);
-            sink.index(place.at, id, change, source)
-        }
-        RowChange::Update { old, new } => {
-            let new = place.row(new, new_cells);
-            let old = match old {
-                OldImage::Absent => OldImage::Absent,
-                OldImage::Key(row) => OldImage::Key(place.row(row, old_cells)),
-                OldImage::Full(row) => OldImage::Full(place.row(row, old_cells)),
-            };
-            plan.write_new_id(&new, old, id)?;
-            if let Some(before) = old.row()
-                && !plan.same_id(&before, &new)
-            {
-                old_id.clear();
-                plan.write_id(&before, old_id)?;
-                sink.delete(place.at, old_id, change);
-            }
-            sink.index(place.at, id, change, |out| plan.write_source(&new, old, scratch, out))
-        }
+    let (new, old) = match row {
+        RowChange::Insert { new } => (new, OldImage::Absent),
+        RowChange::Update { old, new } => (new, old),
         RowChange::Delete { old } => {
             if let Some(row) = old.row() {
                 plan.write_id(&place.row(row, old_cells), id)?;
                 sink.delete(place.at, id, change);
             }
+            return Ok(());
+        }
+    };
+    let new = place.row(new, new_cells);
+    let old = match old {
+        OldImage::Absent => OldImage::Absent,
+        OldImage::Key(row) => OldImage::Key(place.row(row, old_cells)),
+        OldImage::Full(row) => OldImage::Full(place.row(row, old_cells)),
+    };
+    plan.write_new_id(&new, old, id)?;
+    let before = match old.row() {
+        Some(before) if !plan.same_id(&before, &new) => {
+            old_id.clear();
+            plan.write_id(&before, old_id)?;
+            Some(old_id.as_slice())
+        }
+        _ => None,
+    };
+    match sink.index(place.at, id, change, |out| plan.write_source(&new, old, scratch, out)) {
+        Ok(()) => {}
+        Err(DocumentError::Unchanged { .. }) => {
+            match plan.write_partial(&new, old, scratch, partial) {
+                Ok(()) => sink.partial(place.at, id, before, change, partial),
+                Err(error) => refuse(sink, (place.at, id), change, error)?,
+            }
+        }
+        Err(error) => refuse(sink, (place.at, id), change, error)?,
+    }
+    if let Some(before) = before {
+        sink.delete(place.at, before, change);
+    }
+    Ok(())
+}
+
+/// A value that no document can have concerns one row; anything else all of them.
+#[cold]
+fn refuse<S: Sink>(
+    sink: &mut S,
+    (at, id): (usize, &[u8]),
+    change: S::Change,
+    error: DocumentError,
+) -> Result<(), DocumentError> {
+    match error {
+        DocumentError::Malformed { .. } => {
+            sink.refuse(at, id, change, &error);
             Ok(())
         }
+        other => Err(other),
     }
 }
 

@@ -19,7 +19,7 @@ struct Log {
 impl Sink for Log {
     type Change = u32;
 
-    fn begin(&mut self, commit: CommitLsn, _: Duration) {
+    fn begin(&mut self, commit: CommitLsn, _: u32, _: Duration) {
         self.changes = 0;
         self.lines.push(format!("begin {commit}"));
     }
@@ -41,6 +41,24 @@ impl Sink for Log {
         let (id, out) = (String::from_utf8_lossy(id), String::from_utf8_lossy(&out));
         self.lines.push(format!("{change}: {at}/{id} {out}"));
         Ok(())
+    }
+
+    fn partial(
+        &mut self,
+        at: usize,
+        id: &[u8],
+        before: Option<&[u8]>,
+        change: u32,
+        partial: &Partial,
+    ) {
+        let [id, before, source] =
+            [id, before.unwrap_or(id), &partial.source].map(String::from_utf8_lossy);
+        let holes: Vec<_> = partial.holes.iter().map(|hole| &*hole.field).collect();
+        self.lines.push(format!("{change}: {at}/{id} {source} with {holes:?} of {before}"));
+    }
+
+    fn refuse(&mut self, at: usize, id: &[u8], change: u32, error: &DocumentError) {
+        self.lines.push(format!("{change}: {at}/{} {error}", String::from_utf8_lossy(id)));
     }
 
     fn delete(&mut self, at: usize, id: &[u8], change: u32) {
@@ -197,6 +215,27 @@ fn what_an_index_has_already_is_passed_over_and_counted() {
 }
 
 #[test]
+fn a_value_that_was_left_alone_is_that_of_the_document_before() {
+    let made = Made::new(IndexSpec::default());
+    let lines = text(
+        &made,
+        &[&[
+            "table public.t: UPDATE: id[integer]:1 a[character varying]:unchanged-toast-datum",
+            "table public.t: UPDATE: old-key: id[integer]:1 new-tuple: id[integer]:2 a[character varying]:unchanged-toast-datum",
+        ]],
+        other,
+    );
+    assert_eq!(
+        lines.unwrap()[1..4],
+        [
+            r#"1: 0/1 {"id":1,"a":} with ["a"] of 1"#,
+            r#"2: 0/2 {"id":2,"a":} with ["a"] of 1"#,
+            "2: 0/1 gone",
+        ]
+    );
+}
+
+#[test]
 fn a_transaction_in_text() {
     let made = Made::new(IndexSpec::default());
     let lines = text(
@@ -214,8 +253,8 @@ fn a_transaction_in_text() {
         [
             "begin 0/FF8",
             r#"1: 0/1 {"id":1,"a":"it's"}"#,
-            "2: 0/1 gone",
             r#"2: 0/2 {"id":2,"a":null}"#,
+            "2: 0/1 gone",
             "3: 1/5 gone",
             "emptied [1, 0]",
             "commit 0/1000",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use change::{CommitLsn, Lsn};
-use document::DocumentError;
+use document::{DocumentError, Partial};
 
 use crate::shape::Shape;
 
@@ -13,7 +13,7 @@ pub trait Sink {
     type Change: Copy;
 
     /// A transaction begins that commits at `commit`; `committed_at` is the time since 1970 by the source's clock.
-    fn begin(&mut self, commit: CommitLsn, committed_at: Duration);
+    fn begin(&mut self, commit: CommitLsn, xid: u32, committed_at: Duration);
 
     /// The next row change of the transaction, of whatever table.
     fn change(&mut self) -> Self::Change;
@@ -29,6 +29,20 @@ pub trait Sink {
         change: Self::Change,
         source: impl FnOnce(&mut Vec<u8>) -> Result<(), DocumentError>,
     ) -> Result<(), DocumentError>;
+
+    /// A document of the index `at` of which values are missing that an update left alone. They are those of the
+    /// document that has the id `before`, or `id` where the update did not change it.
+    fn partial(
+        &mut self,
+        at: usize,
+        id: &[u8],
+        before: Option<&[u8]>,
+        change: Self::Change,
+        partial: &Partial,
+    );
+
+    /// The row can't become a document of the index `at`.
+    fn refuse(&mut self, at: usize, id: &[u8], change: Self::Change, error: &DocumentError);
 
     /// The document of the index `at` is gone.
     fn delete(&mut self, at: usize, id: &[u8], change: Self::Change);

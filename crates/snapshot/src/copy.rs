@@ -1,6 +1,6 @@
 //! The rows of one range of a table.
 
-use change::{Row, Table, Value};
+use change::{Row, Table, TableName, Value};
 use wal::{Connection, CopyChunk, CopyOut};
 
 use crate::error::{Error, Result};
@@ -22,13 +22,14 @@ pub struct Copy<'a> {
 /// What tells one version of a row from every other of its key: who wrote it, and where it lies.
 const PLACE: &str = "pg_catalog.concat(xmin, ' ', ctid)";
 
-/// The statement that copies the published rows and columns of `table` in `range`, in the order of its columns, with the
-/// place of each row behind them if that is asked for.
-fn statement(table: &Table, range: &Range, places: bool) -> String {
+/// The statement that copies the published rows and columns of `table` in `range` that fulfil `wanted`, in the order of
+/// its columns, with the place of each row behind them if that is asked for.
+fn statement(table: &Table, range: &Range, wanted: Option<String>, places: bool) -> String {
     let mut columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
     columns.extend(places.then(|| PLACE.to_owned()));
     let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
-    let conditions: Vec<String> = filter.into_iter().chain(range.condition()).collect();
+    let conditions: Vec<String> =
+        filter.into_iter().chain(range.condition()).chain(wanted).collect();
     let conditions = match conditions.is_empty() {
         true => String::new(),
         false => format!(" WHERE {}", conditions.join(" AND ")),
@@ -78,7 +79,7 @@ impl<'a> Copy<'a> {
         table: &'a Table,
         range: &Range,
     ) -> Result<Self> {
-        Self::begin(session, table, range, false).await
+        Copy::of(session, table, &range.relation.name, &statement(table, range, None, false)).await
     }
 
     /// The same for [`Copy::read_with_place`].
@@ -90,25 +91,38 @@ impl<'a> Copy<'a> {
         table: &'a Table,
         range: &Range,
     ) -> Result<Self> {
-        Self::begin(session, table, range, true).await
+        let statement = statement(table, range, None, true);
+        let copy = Copy::of(session, table, &range.relation.name, &statement).await?;
+        Ok(Copy { places: true, ..copy })
     }
 
-    async fn begin(
+    /// The rows of `table` with this key, a text as Postgres prints it for each column: one or none.
+    ///
+    /// # Errors
+    /// As [`Copy::start`].
+    pub async fn of_key<'k>(
         session: &'a mut Connection,
         table: &'a Table,
-        range: &Range,
-        places: bool,
+        key: impl Iterator<Item = (&'k str, &'k str)>,
     ) -> Result<Self> {
-        let out =
-            session.copy_out(&statement(table, range, places)).await.map_err(
-                |source| match source.db_error() {
-                    Some(db) if GONE.contains(&db.code.as_str()) => {
-                        Error::Changed { table: range.relation.name.clone() }
-                    }
-                    _ => Error::Wal { doing: format!("copying {}", table.name), source },
-                },
-            )?;
-        Ok(Copy { table, out, places, row: 0, reader: LineReader::default() })
+        let equal =
+            |(column, text)| format!("{} = {}", wal::identifier(column), wal::literal(text));
+        let wanted = key.map(equal).collect::<Vec<_>>().join(" AND ");
+        let statement = statement(table, &Range::whole(table), Some(wanted), false);
+        Copy::of(session, table, &table.name, &statement).await
+    }
+
+    async fn of(
+        session: &'a mut Connection,
+        table: &'a Table,
+        name: &TableName,
+        statement: &str,
+    ) -> Result<Self> {
+        let out = session.copy_out(statement).await.map_err(|source| match source.db_error() {
+            Some(db) if GONE.contains(&db.code.as_str()) => Error::Changed { table: name.clone() },
+            _ => Error::Wal { doing: format!("copying {}", table.name), source },
+        })?;
+        Ok(Copy { table, out, places: false, row: 0, reader: LineReader::default() })
     }
 
     /// Some rows that have arrived; none at the end.
@@ -153,7 +167,7 @@ impl<'a> Copy<'a> {
 
 #[cfg(test)]
 mod tests {
-    use change::{Column, PgType, ReplicaIdentity, TableName};
+    use change::{Column, PgType, ReplicaIdentity};
 
     use super::*;
 
@@ -183,16 +197,19 @@ mod tests {
         };
         let whole = Range::whole(&table);
         assert_eq!(
-            statement(&table, &whole, false),
+            statement(&table, &whole, None, false),
             r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1))) TO STDOUT"#
         );
         let part = Range { from: 3, to: Some(5), ..whole };
         assert_eq!(
-            statement(&table, &part, true),
-            r#"COPY (SELECT "id", "Id", pg_catalog.concat(xmin, ' ', ctid) FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
+            statement(&table, &part, None, false),
+            r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
         );
         table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
         let whole = Range::whole(&table);
-        assert_eq!(statement(&table, &whole, false), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
+        assert_eq!(
+            statement(&table, &whole, None, false),
+            r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#
+        );
     }
 }

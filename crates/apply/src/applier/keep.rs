@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use change::Lsn;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +12,11 @@ use crate::Error;
 use crate::backoff::persist;
 use crate::indices;
 use crate::state::{State, Store};
+use crate::suspects::Kept;
 use crate::target::Target;
+
+/// So much of the log further than what has been received may be sent before another state says more, in bytes.
+const LEASE: u64 = 64 << 20;
 
 impl Applier {
     /// Keeps with the state whether the standbys that could be promoted have what is in the index. Saved before anything
@@ -103,9 +108,9 @@ impl Applier {
             return;
         }
         self.saved_at = Some(Instant::now());
-        let state = self.current_state();
+        let (state, kept) = self.state_to_save();
         let (target, store, saved) = (self.target.clone(), self.store.clone(), state.clone());
-        let work = Box::pin(async move { save(&target, &store, &saved).await });
+        let work = Box::pin(async move { save(&target, &store, &saved, &kept).await });
         self.saving = Some((state, work));
     }
 
@@ -113,7 +118,28 @@ impl Applier {
     pub(super) fn saved(&mut self, state: &State) {
         self.confirmed = self.confirmed.max(state.applied_lsn);
         self.saved_visible = state.visible_lsn;
+        self.state.sent_below = self.state.sent_below.max(state.sent_below);
+        self.state.suspects.clone_from(&state.suspects);
         self.saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
+    }
+
+    /// The state as it is now, with what has to be written before it.
+    pub(super) fn state_to_save(&mut self) -> (State, Kept) {
+        let now = Instant::now();
+        let owner = &self.owner;
+        let kept = self.indices.suspects(|suspects| suspects.keep(owner, self.durable, now));
+        let sent_below = self.begun.max(self.durable).get().saturating_add(LEASE);
+        let state = State {
+            suspects: kept.refs.clone(),
+            sent_below: self.state.sent_below.max(Lsn::new(sent_below)),
+            ..self.current_state()
+        };
+        (state, kept)
+    }
+
+    /// Nothing of the open batch may be sent yet: the saved state does not say so.
+    pub(super) fn is_beyond_lease(&self) -> bool {
+        self.begun >= self.state.sent_below
     }
 
     /// The state as it is now.
@@ -128,12 +154,18 @@ impl Applier {
     }
 }
 
-/// Saves `state` if the indices that it names are still the ones that were written.
+/// Saves `state` if the indices that it names are still the ones that were written; before it what it refers to, and
+/// deletes afterwards what it does not refer to any more.
 pub(super) async fn save(
     target: &Target,
     store: &Mutex<Store>,
     state: &State,
+    kept: &Kept,
 ) -> Result<(), Error> {
     persist(|| indices::still_there(target, &state.indexes)).await?;
-    store.lock().await.save(state).await
+    let mut store = store.lock().await;
+    store.write_suspects(kept).await?;
+    store.save(state).await?;
+    store.delete_suspects(&kept.over).await;
+    Ok(())
 }

@@ -10,10 +10,12 @@
 //! - Between the beginning of a bulk and the commit that it belongs to, nothing is refreshed; nor before the stream has
 //!   passed `replay_end`: an earlier session may have sent more than its state says, and until all of it has been sent
 //!   again the index may hold half of a transaction.
-//! - A key is never in two requests at once: there is one in flight.
+//! - A key is never in two requests at once: there is one batch in flight, and a key is in one of its requests.
 //!
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
+mod again;
+mod deletes;
 mod keep;
 mod pace;
 mod show;
@@ -25,13 +27,18 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use change::{CommitLsn, Lsn};
+use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::bulk::{Batch, Delivered, Limits, Origin, Write, deliver};
+use crate::bulk::{
+    Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver_filled, deliver_in_lanes,
+};
 use crate::indices::{IndexGuard, Indices};
+use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
+use crate::tombstones::Tombstones;
 use crate::version::Version;
 use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
@@ -49,10 +56,14 @@ type Work<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub struct ApplierConfig {
     /// When a request is full.
     pub limits: Limits,
+    /// How many requests may be in flight.
+    pub lanes: usize,
     /// The longest time between two refreshes under load.
     pub refresh: Duration,
     /// How long the index of an earlier generation is kept after readers were moved to a new one.
     pub keep: Duration,
+    /// How long a request may be executed after its connection was closed.
+    pub zombie_limit: Duration,
 }
 
 /// What is true of one connection to the source.
@@ -67,6 +78,7 @@ pub struct Session {
 #[derive(Clone, Copy)]
 struct Open {
     commit: CommitLsn,
+    xid: u32,
     ordinal: u64,
 }
 
@@ -86,6 +98,10 @@ pub struct Applier {
     state: State,
     pace: Pace,
     keep: Duration,
+    limits: Limits,
+    lanes: usize,
+    rows: Arc<dyn Rows>,
+    guard: IndexGuard,
     batch: Batch,
     replay_end: Lsn,
     sessions: u64,
@@ -97,6 +113,9 @@ pub struct Applier {
     showing: Option<(Instant, State, Work<()>)>,
     saving: Option<(State, Work<()>)>,
     checking: Option<Work<()>>,
+    /// Deletes that are sent again.
+    again: Option<again::Request>,
+    tuning: Option<Work<deletes::Tuned>>,
     dropping: Option<Work<Vec<String>>>,
     drop_at: Option<Instant>,
 
@@ -116,6 +135,16 @@ pub struct Applier {
     delivered: Delivered,
     applied_rows: u64,
     changed_columns: Vec<ChangedColumns>,
+    /// The id of the state document.
+    owner: String,
+    /// The last commit whose transaction has begun to arrive.
+    begun: Lsn,
+    recalled: bool,
+    /// See [`Applier::held_deletes`].
+    held_deletes: Vec<String>,
+    tombstones: Tombstones,
+    /// The indices whose `gc_deletes` is lowered.
+    lowered: Vec<String>,
 }
 
 /// Columns that changed in a transaction which is not durable yet.
@@ -127,25 +156,40 @@ struct ChangedColumns {
 }
 
 impl Applier {
-    /// Goes on from `state`, which has just been loaded or saved by `store`.
+    /// Goes on from `state`, which has just been loaded or saved by `store`. `rows` are those of the tables of `indices`, in
+    /// their order.
     pub fn new(
         config: ApplierConfig,
         target: Arc<Target>,
         store: Store,
         indices: Indices,
         state: State,
+        rows: Arc<dyn Rows>,
+        letters: Letters,
     ) -> Self {
+        let guard = IndexGuard { target: target.clone(), indices: indices.clone(), letters };
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
         let state_commit = state.last_commit;
         let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
+        indices.suspects(|suspects| suspects.set_limit(config.zombie_limit));
         Applier {
+            owner: store.id().to_owned(),
+            begun: durable,
+            recalled: false,
+            held_deletes: Vec::new(),
+            tombstones: Tombstones::default(),
+            lowered: Vec::new(),
             target,
             store: Arc::new(Mutex::new(store)),
             indices,
             state,
             pace: Pace::new(config.refresh),
             keep: config.keep,
-            batch: Batch::new(config.limits),
+            limits: config.limits,
+            lanes: config.lanes,
+            rows,
+            guard,
+            batch: Batch::new(config.limits.times(config.lanes)),
             replay_end: Lsn::ZERO,
             sessions: 0,
             open: None,
@@ -155,6 +199,8 @@ impl Applier {
             showing: None,
             saving: None,
             checking: None,
+            again: None,
+            tuning: None,
             dropping: None,
             drop_at: None,
             at_commit: true,
@@ -178,6 +224,10 @@ impl Applier {
     pub fn begin_session(&mut self, session: Session) {
         self.sessions += 1;
         self.replay_end = self.replay_end.max(session.replay_end);
+        if self.sessions == 1 {
+            // This process knows what it has sent itself.
+            self.suspect_earlier(session.replay_end);
+        }
         self.batch.clear();
         self.open = None;
         self.received = self.last_commit;
@@ -240,9 +290,10 @@ impl Applier {
         self.dry = dry;
     }
 
-    /// A transaction begins that commits at `commit`; `committed_at` is the time since 1970.
-    pub fn begin(&mut self, commit: CommitLsn, committed_at: Duration) {
-        self.open = Some(Open { commit, ordinal: 0 });
+    /// The transaction `xid` begins, which commits at `commit`; `committed_at` is the time since 1970.
+    pub fn begin(&mut self, commit: CommitLsn, xid: u32, committed_at: Duration) {
+        self.open = Some(Open { commit, xid, ordinal: 0 });
+        self.begun = self.begun.max(commit.0);
         self.committed_at = Some(committed_at);
     }
 
@@ -277,6 +328,43 @@ impl Applier {
                 batch.index(&write, source)
             }
         })
+    }
+
+    /// Writes a document of the managed index `at` of which values are missing: they are those of the document `before`, or
+    /// of `id` if the row had no other id.
+    pub fn partial(
+        &mut self,
+        at: usize,
+        id: &[u8],
+        before: Option<&[u8]>,
+        change: (Version, Origin),
+        partial: &Partial,
+    ) {
+        let batch = &mut self.batch;
+        let row =
+            RowRef { at, key: partial.key.clone(), xid: self.open.map_or(0, |open| open.xid) };
+        self.indices.with(|list| {
+            if let Some(managed) = list.get(at) {
+                let write = write_of(managed.number, &managed.state.index, id, change);
+                batch.partial(&write, before, partial, row);
+            }
+        });
+    }
+
+    /// The row of the managed index `at` can't become a document: deletes the one that it had, and leaves a dead letter.
+    pub fn refuse(&mut self, at: usize, id: &[u8], change: (Version, Origin), reason: String) {
+        let batch = &mut self.batch;
+        self.indices.with(|list| {
+            if let Some(managed) = list.get(at) {
+                let write = write_of(managed.number, &managed.state.index, id, change);
+                batch.refuse(&write, Reason::plain(reason));
+            }
+        });
+    }
+
+    /// Rows that have no document.
+    pub fn dead_letters(&self) -> usize {
+        self.guard.letters.len()
     }
 
     /// Deletes a document of the managed index `at`.
@@ -392,6 +480,14 @@ impl Applier {
                     _ => {}
                 }
             }
+            outcomes = finished(self.again.as_mut().map(|again| &mut again.work)) => {
+                let outcomes = outcomes?;
+                self.sent_again(outcomes);
+            }
+            tuned = finished(self.tuning.as_mut()) => {
+                let tuned = tuned?;
+                self.tuned(tuned);
+            }
             dropped = finished(self.dropping.as_mut()) => {
                 let dropped = dropped?;
                 self.dropped(&dropped);
@@ -429,6 +525,7 @@ impl Applier {
             let sent = self.flight.is_none() && !self.batch.has_complete();
             let saved = self.confirmed == self.durable
                 && self.saved_visible == self.visible
+                && !self.indices.suspects(|suspects| suspects.is_unsaved())
                 && self.saving.is_none();
             if sent && shown && self.showing.is_none() {
                 if saved {
@@ -445,18 +542,26 @@ impl Applier {
         self.settle();
         let now = Instant::now();
         let wake = match self.pace.next(self.moment()) {
-            Next::Send => {
-                self.send(false);
-                None
-            }
+            // A delete that can't be taken on is waited for where it is.
+            Next::Send if self.holds_deletes() => None,
+            Next::Send => match self.makes_room_for_deletes(now) {
+                Ok(()) => {
+                    self.send(false);
+                    None
+                }
+                Err(until) => until,
+            },
             Next::Show => {
                 self.start_showing();
                 None
             }
             Next::Wait(until) => until,
         };
-        let changed = self.durable > self.confirmed || self.visible > self.saved_visible;
-        let mut wakes = [wake, None, None, None];
+        let changed = self.durable > self.confirmed
+            || self.visible > self.saved_visible
+            || self.indices.suspects(|suspects| suspects.is_unsaved());
+        let mut wakes =
+            [wake, None, None, None, self.send_again(now), self.restore_gc_deletes(now)];
         if changed && self.showing.is_none() && self.saving.is_none() {
             match self.saved_at.map(|at| at + SAVE_EVERY).filter(|due| *due > now) {
                 Some(due) => wakes[1] = Some(due),
@@ -483,9 +588,13 @@ impl Applier {
 
     /// Sends what there is to send. `force` sends the beginning of an open transaction too.
     fn send(&mut self, force: bool) {
+        if self.is_beyond_lease() && !self.batch.is_empty() {
+            return self.start_saving();
+        }
         let Some(sealed) = self.batch.seal(force) else { return };
         let (end, mid_transaction) = (sealed.end, sealed.mid_transaction);
         self.applied_rows += sealed.ops.len() as u64;
+        self.tombstones.sent(sealed.deletes(), Instant::now());
         // Only now: a refresh before this moment would not have shown it.
         let touched = sealed.indices();
         self.indices.with(|list| {
@@ -494,8 +603,14 @@ impl Applier {
             }
         });
         let target = self.target.clone();
-        let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
-        let work = Box::pin(async move { deliver(&target, &guard, &sealed).await });
+        let guard = self.guard.clone();
+        let (rows, limits, lanes) = (self.rows.clone(), self.limits, self.lanes);
+        let work = Box::pin(async move {
+            match sealed.has_holes() {
+                false => deliver_in_lanes(&target, &guard, lanes, sealed).await,
+                true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,
+            }
+        });
         self.at_commit = false;
         let last_commit = self.received;
         self.flight = Some(Flight { work, end, last_commit, mid_transaction });
@@ -503,8 +618,7 @@ impl Applier {
 
     fn landed(&mut self, delivered: Delivered) {
         let Some(flight) = self.flight.take() else { return };
-        self.delivered.superseded += delivered.superseded;
-        self.delivered.retries += delivered.retries;
+        self.delivered.add(delivered);
         if let Some(end) = flight.end {
             self.durable = self.durable.max(end);
             self.last_commit = self.last_commit.max(flight.last_commit);

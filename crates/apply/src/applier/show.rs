@@ -16,7 +16,9 @@ use super::{Applier, keep};
 use crate::Error;
 use crate::backoff::persist;
 use crate::indices::{self, Managed, Owner};
+use crate::letters;
 use crate::state::{State, unix_seconds};
+use crate::suspects::Kept;
 use crate::target::Target;
 
 /// Written but not shown yet.
@@ -49,12 +51,16 @@ impl Applier {
             (dirty, hidden)
         });
         let (target, store) = (self.target.clone(), self.store.clone());
-        let state = self.current_state();
+        // Without a swap it is only remembered how far this shows.
+        let (state, kept) = match hidden.is_empty() {
+            true => (self.current_state(), Kept::default()),
+            false => self.state_to_save(),
+        };
         let saved = state.clone();
         let work = Box::pin(async move {
             refresh(&target, &dirty).await?;
             if !hidden.is_empty() {
-                keep::save(&target, &store, &saved).await?;
+                keep::save(&target, &store, &saved, &kept).await?;
                 swap(&target, &hidden).await?;
             }
             Ok(())
@@ -169,6 +175,7 @@ impl Applier {
             () = stop.cancelled() => return Ok(false),
             made = persist(|| indices::create(&self.target, &name, &managed.plan, &owner)) => made?,
         };
+        self.indices.suspects(|suspects| suspects.forget(&managed.state.index));
         self.indices.with(|list| {
             let number = list.iter().map(|managed| managed.number).max().unwrap_or(0) + 1;
             let Some(managed) = list.get_mut(at) else { return };
@@ -214,6 +221,7 @@ async fn drop_unread(target: &Target, alias: &str, name: &String) -> Result<bool
         return Ok(false);
     }
     target.delete_index(name).await?;
+    letters::forget_index(target, name).await?;
     Ok(true)
 }
 

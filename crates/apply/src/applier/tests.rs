@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 
 use super::*;
+use crate::bulk::CurrentRow;
 use crate::indices::{IndexPlan, Managed};
 use crate::state::{IndexState, Step};
 use crate::stub::Stub;
 
-const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
-const REFRESH: &str = "POST /p-g1/_refresh";
-const BULK: &str = "POST /_bulk";
+pub(super) const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
+pub(super) const REFRESH: &str = "POST /p-g1/_refresh";
+pub(super) const BULK: &str = "POST /_bulk";
 
 fn state() -> State {
     let index = IndexState {
@@ -53,11 +54,25 @@ fn state() -> State {
         handing_over: false,
         failover: false,
         last_commit: None,
+        sent_below: Lsn::new(1 << 40),
+        suspects: Vec::new(),
     }
 }
 
+/// No row is asked for.
+struct NoRows;
+
+impl Rows for NoRows {
+    fn current<'a>(&'a self, _: &'a RowRef) -> CurrentRow<'a> {
+        unreachable!()
+    }
+}
+
+/// As long as requests may be executed late, where a test waits for the end of it.
+pub(super) const LIMIT: Duration = Duration::from_millis(500);
+
 /// An applier at 100 whose session has replayed everything at `replay_end`.
-async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
+pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     let target = Arc::new(stub.target().await);
     let state = state();
     let plan = IndexPlan {
@@ -73,8 +88,16 @@ async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
     };
     let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");
-    let config = ApplierConfig { limits, refresh: Duration::from_millis(10), keep: Duration::ZERO };
-    let mut applier = Applier::new(config, target, store, indices, state);
+    let config = ApplierConfig {
+        limits,
+        lanes: 1,
+        refresh: Duration::from_millis(10),
+        keep: Duration::ZERO,
+        zombie_limit: Duration::from_secs(900),
+    };
+    let letters = Letters::new(target.clone(), indices.clone(), 10);
+    let rows = Arc::new(NoRows);
+    let mut applier = Applier::new(config, target, store, indices, state, rows, letters);
     applier.begin_session(Session { replay_end: Lsn::new(replay_end) });
     applier.set_dry(true);
     applier
@@ -88,11 +111,11 @@ fn change(applier: &mut Applier, id: &str) {
     });
 }
 
-fn begin(applier: &mut Applier, commit: u64) {
-    applier.begin(CommitLsn(Lsn::new(commit)), Duration::from_secs(u64::MAX / 4));
+pub(super) fn begin(applier: &mut Applier, commit: u64) {
+    applier.begin(CommitLsn(Lsn::new(commit)), 7, Duration::from_secs(u64::MAX / 4));
 }
 
-fn transaction(applier: &mut Applier, commit: u64, id: &str) {
+pub(super) fn transaction(applier: &mut Applier, commit: u64, id: &str) {
     begin(applier, commit);
     change(applier, id);
     applier.commit(Lsn::new(commit + 48));

@@ -11,14 +11,21 @@
 //! holds because the first has a definite outcome by then. For the same reason everything that a replay sends is
 //! `external_gte`: the index may hold an earlier operation of the same segment. Keys that were sent are remembered by
 //! 64-bit hash; a false match only turns `external` into `external_gte`.
+//!
+//! A document of which a value was not sent is appended with a hole ([`fill`]).
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use change::Lsn;
+use document::Partial;
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable};
 
+use super::fill::{self, Fill, RowRef};
+use crate::letters::Reason;
 use crate::version::Version;
 
 /// When a batch is full.
@@ -28,6 +35,14 @@ pub struct Limits {
     pub bytes: usize,
     /// Operations.
     pub rows: usize,
+}
+
+impl Limits {
+    /// Room for so many requests.
+    pub(crate) fn times(self, requests: usize) -> Self {
+        let (bytes, rows) = (self.bytes * requests, self.rows * requests);
+        Limits { bytes, rows }
+    }
 }
 
 /// One operation as it is handed to [`Batch::push`].
@@ -72,6 +87,17 @@ pub(crate) struct Op {
     pub(crate) origin: Origin,
     /// Another operation of the same key and transaction follows.
     dead: bool,
+    /// What else is to be known of it.
+    pub(super) note: Option<Arc<Note>>,
+}
+
+/// What is to be known of few operations.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// This is missing in its source.
+    Fill(Fill),
+    /// It deletes the document of a row that can't become one.
+    Refused(Reason),
 }
 
 /// Operations of whole transactions, and the beginning of one more.
@@ -87,6 +113,8 @@ pub struct Batch {
     sent: HashSet<u64, FixedState>,
     sent_version: Option<Version>,
     end: Option<Lsn>,
+    /// Operations that need something of before their transaction which the same transaction overwrites.
+    early: usize,
 }
 
 /// A batch to send.
@@ -100,7 +128,13 @@ pub(crate) struct Sealed {
     pub(crate) mid_transaction: bool,
 }
 
+const DELETE: &[u8] = b"{\"delete\":{\"_index\":\"";
 const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
+
+/// The hash of a document's index and id, not escaped, that operations and dead letters go by.
+pub(crate) fn key_hash(index: u32, id: &[u8]) -> u64 {
+    HASHER.hash_one((index, id))
+}
 
 impl Batch {
     /// An empty batch.
@@ -114,6 +148,7 @@ impl Batch {
             sent: HashSet::with_hasher(HASHER),
             sent_version: None,
             end: None,
+            early: 0,
         }
     }
 
@@ -124,7 +159,9 @@ impl Batch {
 
     /// One of the limits is reached.
     pub fn is_full(&self) -> bool {
-        self.body.len() >= self.limits.bytes || self.ops.len() >= self.limits.rows
+        self.body.len() >= self.limits.bytes
+            || self.ops.len() >= self.limits.rows
+            || self.early >= fill::EARLY
     }
 
     /// There is an operation of a complete transaction.
@@ -151,9 +188,58 @@ impl Batch {
         Ok(())
     }
 
+    /// Appends a document of `row` with holes. They are filled at once from the operation of this
+    /// transaction that made the document before, which is the one with the id `before` or `write.id`; else when the
+    /// batch is delivered.
+    pub(crate) fn partial(
+        &mut self,
+        write: &Write<'_>,
+        before: Option<&[u8]>,
+        partial: &Partial,
+        row: RowRef,
+    ) {
+        let base = before.unwrap_or(write.id);
+        let earlier = self.earlier(write.index, base).cloned();
+        let (source, fill) = match &earlier {
+            Some(op) => fill::from_operation(row, (write.id, base), partial, op, &self.body),
+            None => (Cow::Borrowed(partial.source.as_slice()), Fill::new(row, partial, before)),
+        };
+        let mut op = self.action(write, b"{\"index\":{\"_index\":\"");
+        self.body.extend_from_slice(&source);
+        self.body.push(b'\n');
+        if !fill.holes.is_empty() {
+            self.early += usize::from(fill.early);
+            op.note = Some(Arc::new(Note::Fill(fill)));
+        }
+        self.push(op);
+    }
+
+    /// The last operation of the open transaction on this document, as far as it is here.
+    fn earlier(&self, index: u32, id: &[u8]) -> Option<&Op> {
+        let hash = key_hash(index, id);
+        let mut escaped = Vec::new();
+        document::write_json_string(id, &mut escaped);
+        let Batch { ops, body, keys, open_from, .. } = self;
+        let same = |op: &Op| op.hash == hash && op.index == index && op.id(body) == escaped;
+        let open = ops.get(*open_from..)?;
+        // The keys are looked up from the second operation of a transaction on.
+        if let [only] = open {
+            return Some(only).filter(|only| same(only));
+        }
+        let found = keys.find(hash, |&at| ops.get(at).is_some_and(same))?;
+        ops.get(*found)
+    }
+
     /// Appends the deletion of a document.
     pub fn delete(&mut self, write: &Write<'_>) {
-        let op = self.action(write, b"{\"delete\":{\"_index\":\"");
+        let op = self.action(write, DELETE);
+        self.push(op);
+    }
+
+    /// Appends the deletion of a document whose row can't become one any more: a dead letter says why.
+    pub(crate) fn refuse(&mut self, write: &Write<'_>, reason: Reason) {
+        let mut op = self.action(write, b"{\"delete\":{\"_index\":\"");
+        op.note = Some(Arc::new(Note::Refused(reason)));
         self.push(op);
     }
 
@@ -176,6 +262,24 @@ impl Batch {
         self.end = self.end.max(Some(end));
     }
 
+    /// How many deletes are in it.
+    pub(crate) fn deletes(&self) -> u64 {
+        count_deletes(&self.ops, &self.body)
+    }
+
+    /// The names of the indices that something is deleted from.
+    pub(crate) fn deletes_from(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut numbers = Vec::new();
+        for op in self.ops.iter().filter(|op| op.is_delete(&self.body)) {
+            if !numbers.contains(&op.index) {
+                numbers.push(op.index);
+                names.push(op.index_name(&self.body).into_owned());
+            }
+        }
+        names
+    }
+
     /// Takes what there is to send: the complete transactions; when there are none, but the batch is full or `force`
     /// says so, the beginning of the open one. Call it again for what stayed behind.
     pub(crate) fn seal(&mut self, force: bool) -> Option<Sealed> {
@@ -193,6 +297,7 @@ impl Batch {
         let rest = self.body.split_off(bytes);
         let body = Bytes::from(std::mem::replace(&mut self.body, rest));
         self.open_from = 0;
+        self.early = 0;
         for op in &mut self.ops {
             op.start -= bytes;
             op.id_start -= bytes;
@@ -228,7 +333,7 @@ impl Batch {
 
     /// The action line.
     fn action(&mut self, write: &Write<'_>, verb: &[u8]) -> Op {
-        let hash = HASHER.hash_one((write.index, write.id));
+        let hash = key_hash(write.index, write.id);
         let again = self.sent_version == Some(write.version) && self.sent.contains(&hash);
         let body = &mut self.body;
         let start = body.len();
@@ -256,6 +361,7 @@ impl Batch {
             version: write.version,
             origin: write.origin,
             dead: false,
+            note: None,
         }
     }
 
@@ -290,7 +396,21 @@ impl Batch {
     }
 }
 
+fn count_deletes(ops: &[Op], body: &[u8]) -> u64 {
+    ops.iter().filter(|op| op.is_delete(body)).count() as u64
+}
+
 impl Sealed {
+    /// How many deletes are in it.
+    pub(crate) fn deletes(&self) -> u64 {
+        count_deletes(&self.ops, &self.body)
+    }
+
+    /// Values are missing in some of its documents.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.ops.iter().any(|op| op.fill().is_some())
+    }
+
     /// The numbers of the concrete indices that it writes to.
     pub(crate) fn indices(&self) -> Vec<u32> {
         let mut numbers = Vec::new();
@@ -310,9 +430,52 @@ impl Op {
     }
 
     /// The index, for messages.
-    pub(crate) fn index_name<'b>(&self, body: &'b [u8]) -> std::borrow::Cow<'b, str> {
+    pub(crate) fn index_name<'b>(&self, body: &'b [u8]) -> Cow<'b, str> {
         let name = self.lines(body).split(|byte| *byte == b'"').nth(5);
         String::from_utf8_lossy(name.unwrap_or_default())
+    }
+
+    /// It deletes the document.
+    pub(crate) fn is_delete(&self, body: &[u8]) -> bool {
+        self.lines(body).starts_with(DELETE)
+    }
+
+    /// What is missing in its source.
+    pub(super) fn fill(&self) -> Option<&Fill> {
+        match self.note.as_deref() {
+            Some(Note::Fill(fill)) => Some(fill),
+            _ => None,
+        }
+    }
+
+    /// Why its row has no document.
+    pub(super) fn refused(&self) -> Option<&Reason> {
+        match self.note.as_deref() {
+            Some(Note::Refused(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+
+    pub(super) fn with(self, note: Note) -> Op {
+        Op { note: Some(Arc::new(note)), ..self }
+    }
+
+    /// Another operation on the same document, at the same version.
+    pub(super) fn at(&self, start: usize, len: usize, id_start: usize) -> Op {
+        Op { start, len, id_start, note: None, ..self.clone() }
+    }
+
+    /// The same, complete, at another place and of another length.
+    pub(super) fn moved(&self, start: usize, len: usize) -> Op {
+        let id_start = start + (self.id_start - self.start);
+        let note = self.note.clone().filter(|note| !matches!(**note, Note::Fill(_)));
+        Op { start, len, id_start, note, ..self.clone() }
+    }
+
+    /// The source; none of a delete.
+    pub(super) fn source<'b>(&self, body: &'b [u8]) -> Option<&'b [u8]> {
+        let mut lines = self.lines(body).splitn(2, |byte| *byte == b'\n');
+        lines.nth(1).and_then(|source| source.strip_suffix(b"\n"))
     }
 
     /// Action and source.

@@ -49,7 +49,7 @@ pub(crate) fn judge(sent: Sent, item: &Item<'_>) -> Outcome {
             None => Outcome::Nonsense,
         },
         (400, Some(error)) if error.kind == "index_closed_exception" => Outcome::IndexGone,
-        (400, Some(_)) => Outcome::Refused,
+        (400 | 413, Some(_)) => Outcome::Refused,
         (404, Some(_)) => Outcome::IndexGone,
         // 403 is an index block (flood stage before it became 429, or an operator's): it may be lifted.
         (403 | 408 | 429 | 500.., Some(_)) => Outcome::Retry,

@@ -47,6 +47,24 @@ pub(super) struct Refreshed {
 }
 
 #[derive(Deserialize)]
+pub(super) struct Found {
+    #[serde(default)]
+    pub(super) hits: Hits,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct Hits {
+    #[serde(default)]
+    pub(super) hits: Vec<Hit>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Hit {
+    #[serde(rename = "_id")]
+    pub(super) id: String,
+}
+
+#[derive(Deserialize)]
 pub(super) struct Counted {
     pub(super) count: u64,
     #[serde(rename = "_shards")]

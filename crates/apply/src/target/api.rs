@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers::{
-    ComposableTemplates, Counted, Doc, ErrorBody, IndexStats, Refreshed, Stats, Template, Uuid,
-    Written,
+    ComposableTemplates, Counted, Doc, ErrorBody, Found, IndexStats, Refreshed, Stats, Template,
+    Uuid, Written,
 };
 use super::client::{ANSWER_LIMIT, Answer, Client, SendError};
 use super::config::TargetConfig;
@@ -53,6 +53,13 @@ pub enum ApiError {
         /// What is wrong.
         why: String,
     },
+}
+
+impl ApiError {
+    /// The answer is larger than what is read of one: ask for less.
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self, ApiError::Send(error) if error.is_too_large())
+    }
 }
 
 impl From<ApiError> for Error {
@@ -147,8 +154,19 @@ impl Target {
         body: Option<&Value>,
         good: &[u16],
     ) -> Result<Answer, ApiError> {
-        let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        self.call_raw(limit, method, path, body, good).await
+    }
+
+    pub(super) async fn call_raw(
+        &self,
+        limit: usize,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        good: &[u16],
+    ) -> Result<Answer, ApiError> {
+        let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let mut backoff = Backoff::default();
         loop {
             let answer =
@@ -250,6 +268,30 @@ impl Target {
         Ok(refreshed.shards.failed == 0 && refreshed.shards.successful > 0)
     }
 
+    /// Refreshes an index; false if there is none of that name.
+    pub(crate) async fn refresh_if_there(&self, name: &str) -> Result<bool, ApiError> {
+        let path = format!("{}/_refresh", segment(name));
+        let answer = self.call(Method::POST, &path, None, &[200, 404]).await?;
+        Ok(answer.status == StatusCode::OK)
+    }
+
+    /// The answer to a [search](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-search). Small ones
+    /// alone: it is read as a whole.
+    pub(crate) async fn search_in(&self, index: &str, query: &Value) -> Result<Value, ApiError> {
+        let path = format!("{}/_search?allow_partial_search_results=false", segment(index));
+        let answer = self.call(Method::POST, &path, Some(query), &[200]).await?;
+        read("the search", &answer)
+    }
+
+    /// Deletes what searches find for a query, if the index is there.
+    pub(crate) async fn delete_by_query(&self, index: &str, query: &Value) -> Result<(), ApiError> {
+        let path = format!(
+            "{}/_delete_by_query?conflicts=proceed&refresh=true&ignore_unavailable=true",
+            segment(index)
+        );
+        self.call(Method::POST, &path, Some(query), &[200, 404]).await.map(drop)
+    }
+
     /// How many documents searches find in an index. None when a shard did not answer.
     pub(crate) async fn count(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let path = format!("{}/_count", segment(name));
@@ -272,6 +314,18 @@ impl Target {
         let doc: Doc<T> = read("the document", &answer)?;
         let version = DocVersion { seq_no: doc.seq_no, primary_term: doc.primary_term };
         Ok(Some((doc.source, version)))
+    }
+
+    /// The ids of the documents of an index, as far as searches find them, up to ten thousand.
+    pub(crate) async fn ids(&self, index: &str) -> Result<Vec<String>, ApiError> {
+        const QUERY: &str = "size=10000&_source=false&filter_path=hits.hits._id";
+        let path = format!("{}/_search?{QUERY}", segment(index));
+        let answer = self.call(Method::GET, &path, None, &[200, 404]).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        let found: Found = read("the search", &answer)?;
+        Ok(found.hits.hits.into_iter().map(|hit| hit.id).collect())
     }
 
     /// Writes a document if it is still at `expected` (none: if there is none). None when it is not.

@@ -38,7 +38,7 @@ pub struct SendError {
 
 impl SendError {
     /// There was an answer, larger than it may be.
-    pub(super) fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         self.too_large
     }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod dead_letters;
 mod resync;
 mod rollback;
 mod run;
@@ -48,6 +49,7 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
             verify::perform(&config, &indexes, repair, timeout, json).await
         }
         Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
+        Command::DeadLetters(what) => dead_letters::perform(&config, what, json).await,
         Command::Teardown { indices } => teardown::perform(&config, indices, json).await,
     }
 }
@@ -72,6 +74,13 @@ struct Installation {
 }
 
 impl Installation {
+    /// How many rows of the indices that are written have no document.
+    async fn dead_letters(&self) -> Result<usize, Failure> {
+        let indexes = self.state.iter().flat_map(|state| &state.indexes);
+        let names: Vec<&str> = indexes.map(|index| index.index.as_str()).collect();
+        Ok(apply::letters::list(&self.target, &names).await?.len())
+    }
+
     async fn find(config: &Config) -> Result<Self, Failure> {
         let source = Source::connect(config).await?;
         let system = source.identify().await?;

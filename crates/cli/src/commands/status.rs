@@ -38,6 +38,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
         status.visible_lsn = Some(state.visible_lsn.to_string());
         status.lag_bytes = Some(current.since(state.applied_lsn));
         status.needs_resync = state.needs_resync.clone();
+        status.dead_letters = Some(found.dead_letters().await?);
         status.indexes = state.indexes.iter().map(Into::into).collect();
         status.indexes.extend(state.detached.iter().map(IndexStatus::detached));
     }
@@ -71,6 +72,7 @@ fn reported(status: &mut Status, report: Report) {
     if age.is_some_and(|age| age < FRESH_SECONDS) {
         status.lag_seconds = report.lag_seconds;
         status.rate = report.rate;
+        status.suspects = report.suspects;
         status.progress = report.progress;
     } else if status.state == "copying" {
         status.progress = report.progress;

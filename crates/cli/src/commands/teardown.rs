@@ -69,12 +69,14 @@ pub(super) async fn perform(
     for name in &names {
         if with_indices {
             found.target.delete_index(name).await?;
+            apply::letters::forget_index(&found.target, name).await?;
         } else {
             // Left to others, the index refreshes itself again.
             found.target.put_settings(name, &json!({"index.refresh_interval": null})).await?;
         }
     }
     crate::run::clean_up(&found.target, &found.system, &found.source, slot).await?;
+    found.store.drop_suspects(found.state.as_ref()).await?;
     found.store.delete().await?;
     found.reports(config).delete().await?;
     answer(json, &json!({"removed": removed, "kept": kept}), || match kept.as_slice() {

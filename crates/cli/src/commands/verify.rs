@@ -1,6 +1,5 @@
 //! `wal2es verify`: whether the indices are what the tables are.
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +38,7 @@ pub(super) async fn perform(
         &source.info.dbname,
         &config.source.slot,
     );
-    let refused = HashMap::new();
-    let mut verifier =
-        Verifier { refused, context: &context, source: &source, store, timeout, young: None };
+    let mut verifier = Verifier { context: &context, source: &source, store, timeout, young: None };
     let mut all = Vec::new();
     for at in chosen {
         let compared = verifier.compare(at, repair).await?;
@@ -163,7 +160,7 @@ fn as_text(compared: &Compared) -> String {
     }
     if !compared.refused.is_empty() {
         text.push_str(&format!(
-            "\n  {} differ because the target refused their rows (dead letters)",
+            "\n  {} rows have no document, as their dead letters say",
             compared.refused.len()
         ));
     }

@@ -85,15 +85,22 @@ pub(super) fn overlay(
     }
     for (name, field) in [
         ("WAL2ES_PIPELINE_BATCH_ROWS", &mut pipeline.batch_rows),
+        ("WAL2ES_PIPELINE_LANES", &mut pipeline.lanes),
+        ("WAL2ES_PIPELINE_DEAD_LETTERS_CAP", &mut pipeline.dead_letters.cap),
         ("WAL2ES_PIPELINE_COPY_WORKERS", &mut pipeline.copy_workers),
     ] {
         if let Some(value) = env(name) {
             *field = value.parse().map_err(|_| bad(name, format!("{value:?} is no number")))?;
         }
     }
-    if let Some(value) = env("WAL2ES_PIPELINE_REFRESH") {
-        pipeline.refresh =
-            units::parse_duration(&value).map_err(|why| bad("WAL2ES_PIPELINE_REFRESH", why))?;
+    for (name, field) in [
+        ("WAL2ES_PIPELINE_REFRESH", &mut pipeline.refresh),
+        ("WAL2ES_PIPELINE_KEEP_GENERATION", &mut pipeline.keep_generation),
+        ("WAL2ES_PIPELINE_ZOMBIE_LIMIT", &mut pipeline.zombie_limit),
+    ] {
+        if let Some(value) = env(name) {
+            *field = units::parse_duration(&value).map_err(|why| bad(name, why))?;
+        }
     }
     Ok(())
 }

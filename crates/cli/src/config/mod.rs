@@ -159,6 +159,8 @@ pub struct Pipeline {
     pub batch_bytes: usize,
     /// A request is full with this many operations.
     pub batch_rows: usize,
+    /// How many requests may be in flight at once: 1 to 16. Each takes about twice `batch_bytes` of memory.
+    pub lanes: usize,
     /// How many sessions copy tables at once, in the first load: 1 to 32. Each takes about 20 MB of memory.
     pub copy_workers: usize,
     /// The longest time between two refreshes under load.
@@ -167,6 +169,26 @@ pub struct Pipeline {
     /// How long the index before is kept after a resync, for `wal2es rollback`; `0s` drops it at once.
     #[serde(deserialize_with = "units::duration")]
     pub keep_generation: Duration,
+    /// How long a server may still execute a request whose connection was closed: deletes of the keys in it are sent again for
+    /// so long.
+    #[serde(deserialize_with = "units::duration")]
+    pub zombie_limit: Duration,
+    /// Rows that have no document.
+    pub dead_letters: DeadLetters,
+}
+
+/// Rows that the target refuses, or that can't become documents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// With more than this, `run` stops (exit 3): something is wrong with more than a row.
+    pub cap: usize,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        DeadLetters { cap: 10_000 }
+    }
 }
 
 impl Default for Pipeline {
@@ -174,9 +196,12 @@ impl Default for Pipeline {
         Pipeline {
             batch_bytes: 5 << 20,
             batch_rows: 10_000,
+            lanes: 2,
             copy_workers: 2,
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
+            dead_letters: DeadLetters::default(),
+            zombie_limit: Duration::from_secs(15 * 60),
         }
     }
 }
@@ -309,6 +334,19 @@ impl Config {
             return Err(Failure::config(
                 "pipeline.batch_rows and pipeline.batch_bytes must be at least 1",
                 "leave them out for the defaults, 10000 and 5MiB",
+            ));
+        }
+        let limit = self.pipeline.zombie_limit;
+        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&limit) {
+            return Err(Failure::config(
+                "pipeline.zombie_limit must be between 1s and 24h",
+                "leave it out for the default, 15m",
+            ));
+        }
+        if !(1..=16).contains(&self.pipeline.lanes) {
+            return Err(Failure::config(
+                "pipeline.lanes must be between 1 and 16",
+                "leave it out for the default, 2",
             ));
         }
         if !(1..=32).contains(&self.pipeline.copy_workers) {

@@ -16,6 +16,7 @@ pub(super) fn of(status: &Status, applied: Option<Applied>) -> String {
     };
     let streaming = u8::from(status.state == "streaming");
     let superseded = applied.map(|applied| applied.superseded);
+    let suspects = applied.map(|applied| applied.suspects);
     let rows = applied.map(|applied| applied.rows);
     let copied = status.progress.as_ref().map(|progress| progress.rows);
     let estimated = status.progress.as_ref().map(|progress| progress.estimated_rows);
@@ -45,6 +46,13 @@ pub(super) fn of(status: &Status, applied: Option<Applied>) -> String {
         "Operations that found something newer in the index",
         show(&superseded),
     );
+    add("wal2es_dead_letters", "gauge", "Rows that have no document", show(&status.dead_letters));
+    add(
+        "wal2es_suspects",
+        "gauge",
+        "Deletes that are sent again for a while, after requests without an answer",
+        show(&suspects),
+    );
     add("wal2es_copied_rows", "gauge", "Rows of the copy under way", show(&copied));
     add("wal2es_copy_estimated_rows", "gauge", "How many there may be in all", show(&estimated));
     text
@@ -72,13 +80,15 @@ mod tests {
             lag_seconds: Some(0.25),
             ..Status::default()
         };
-        let applied = Applied { durable: Lsn::ZERO, visible: Lsn::ZERO, rows: 3, superseded: 2 };
+        let applied =
+            Applied { durable: Lsn::ZERO, visible: Lsn::ZERO, rows: 3, superseded: 2, suspects: 4 };
         let text = of(&status, Some(applied));
         for line in [
             "wal2es_streaming 1",
             "wal2es_lag_bytes 7",
             "wal2es_lag_seconds 0.25",
             "wal2es_applied_rows_total 3",
+            "wal2es_suspects 4",
             "# TYPE wal2es_superseded_total counter",
             "wal2es_superseded_total 2",
         ] {

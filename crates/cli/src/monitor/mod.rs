@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use apply::letters::Letters;
 use apply::{Applier, Indices, Report};
 use change::Lsn;
 use tokio::sync::watch;
@@ -44,7 +45,10 @@ struct Known {
     /// The first load is under way.
     loading: bool,
     indices: Option<(u32, Indices)>,
+    letters: Option<Letters>,
     applied: Option<Applied>,
+    /// The indices that nothing is deleted from for now.
+    held_deletes: Vec<String>,
     lag: Lag,
     rate: Meter,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Applied {
     pub(crate) visible: Lsn,
     pub(crate) rows: u64,
     pub(crate) superseded: u64,
+    /// Deletes that are being sent again.
+    pub(crate) suspects: usize,
 }
 
 /// A copy is under way until this is dropped.
@@ -70,7 +76,9 @@ impl Monitor {
             building: None,
             loading: false,
             indices: None,
+            letters: None,
             applied: None,
+            held_deletes: Vec::new(),
             lag: Lag::default(),
             rate: Meter::new(Instant::now()),
         };
@@ -140,6 +148,11 @@ impl Monitor {
         self.known().indices = Some((generation, indices.clone()));
     }
 
+    /// The rows that have no document are these.
+    pub(crate) fn letters(&self, letters: &Letters) {
+        self.known().letters = Some(letters.clone());
+    }
+
     /// How far the applier is, while it streams. Called for each chunk of the stream.
     pub(crate) fn applied(&self, applier: &Applier) {
         self.known().applied = Some(Applied {
@@ -147,7 +160,11 @@ impl Monitor {
             visible: applier.visible(),
             rows: applier.applied_rows(),
             superseded: applier.superseded(),
+            suspects: applier.suspects(),
         });
+        if self.known().held_deletes != applier.held_deletes() {
+            self.known().held_deletes = applier.held_deletes().to_vec();
+        }
     }
 
     /// The server's log ends at `position` now.
@@ -182,20 +199,29 @@ impl Monitor {
             status.generation = Some(*generation);
             status.indexes = indices.states().iter().map(Into::into).collect();
         }
+        status.dead_letters = known.letters.as_ref().map(Letters::len);
         if let Some(applied) = known.applied {
             status.applied_lsn = Some(applied.durable.to_string());
             status.visible_lsn = Some(applied.visible.to_string());
             status.rate = Some(known.rate.rate(now, applied.rows));
+            status.suspects = Some(applied.suspects);
             let behind = known.lag.behind(now, applied.durable);
             status.lag_bytes = behind.map(|(bytes, _)| bytes);
             status.lag_seconds = behind.map(|(_, age)| rounded(age.as_secs_f64()));
         }
+        let held = known.held_deletes.join(", ");
         drop(known);
         if let Some(look) = look {
             status.wal_held_bytes = look.held;
             status.safe_wal_size = look.safe_wal_size;
             status.warnings = limits::warnings(&look, &self.slot, self.max_held);
             status.slot = SlotStatus::of(&self.slot, &look);
+        }
+        if !held.is_empty() {
+            status.warnings.push(format!(
+                "the stream waits at deletes from {held}: after requests without an answer so many have to be sent \
+                 again that no more are taken on (pipeline.zombie_limit)"
+            ));
         }
         status
     }
@@ -210,6 +236,7 @@ impl Monitor {
             state: status.state,
             progress: status.progress,
             rate: status.rate,
+            suspects: status.suspects,
             lag_bytes: status.lag_bytes,
             lag_seconds: status.lag_seconds,
             wal_held_bytes: status.wal_held_bytes,

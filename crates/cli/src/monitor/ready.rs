@@ -45,7 +45,13 @@ mod tests {
         let loading = monitor.loading();
         assert_eq!(monitor.ready().unwrap_err(), "copying");
         drop(loading);
-        let applied = Applied { durable: Lsn::new(8), visible: Lsn::ZERO, rows: 0, superseded: 0 };
+        let applied = Applied {
+            durable: Lsn::new(8),
+            visible: Lsn::ZERO,
+            rows: 0,
+            superseded: 0,
+            suspects: 0,
+        };
         monitor.known().applied = Some(applied);
         assert!(monitor.ready().unwrap_err().contains("not known"));
         monitor.observed(Lsn::new(8));

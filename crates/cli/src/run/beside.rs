@@ -251,11 +251,12 @@ async fn fill(
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     own.step = Step::Streaming;
     own.applied_lsn = snapshot.at;
+    store.keep_suspects(&indices, &mut own).await?;
     store.save(&own).await?;
     // The applier's own store goes on from the document as it is now.
     let mut store = prepare::store(context, source);
     store.load().await?;
-    let mut applier = prepare::applier(context, store, indices, own);
+    let mut applier = prepare::applier(context, source, store, indices, own).await?;
     catch_up(context, source, main, &mut applier, snapshot, &before, run).await
 }
 

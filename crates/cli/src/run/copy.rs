@@ -24,7 +24,7 @@ use wal::Connection;
 
 use self::work::{Followed, Work};
 use self::worker::Worker;
-use super::Context;
+use super::{Context, prepare};
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::source::Source;
@@ -52,6 +52,7 @@ pub(super) async fn all(
         context.config.limits(),
         snapshot.at,
         context.config.pipeline.copy_workers.max(LEAST_IN_FLIGHT),
+        prepare::letters(context, indices),
     );
     let rows = read(context, source, &snapshot, &loader).await?;
     let ended = || Failure::retry("a worker of the copy did not end", "start again");

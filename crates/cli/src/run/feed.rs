@@ -8,7 +8,7 @@ use apply::{Applier, Origin, Version};
 use change::{CommitLsn, Lsn};
 use decode::pgoutput::Protocol;
 use decode::test_decoding;
-use document::DocumentError;
+use document::{DocumentError, Partial};
 use sha2::{Digest as _, Sha256};
 use spool::{Spool, SpoolError};
 
@@ -23,8 +23,8 @@ pub(super) struct Into<'a>(pub(super) &'a mut Applier);
 impl Sink for Into<'_> {
     type Change = (Version, Origin);
 
-    fn begin(&mut self, commit: CommitLsn, committed_at: Duration) {
-        self.0.begin(commit, committed_at);
+    fn begin(&mut self, commit: CommitLsn, xid: u32, committed_at: Duration) {
+        self.0.begin(commit, xid, committed_at);
     }
 
     #[inline]
@@ -41,6 +41,21 @@ impl Sink for Into<'_> {
         source: impl FnOnce(&mut Vec<u8>) -> Result<(), DocumentError>,
     ) -> Result<(), DocumentError> {
         self.0.index(at, id, change, source)
+    }
+
+    fn partial(
+        &mut self,
+        at: usize,
+        id: &[u8],
+        before: Option<&[u8]>,
+        change: Self::Change,
+        partial: &Partial,
+    ) {
+        self.0.partial(at, id, before, change, partial);
+    }
+
+    fn refuse(&mut self, at: usize, id: &[u8], change: Self::Change, error: &DocumentError) {
+        self.0.refuse(at, id, change, error.to_string());
     }
 
     fn delete(&mut self, at: usize, id: &[u8], change: Self::Change) {

@@ -75,6 +75,8 @@ pub(super) fn first_state(context: &Context, source: &Source) -> State {
         handing_over: false,
         failover: false,
         last_commit: None,
+        sent_below: Lsn::ZERO,
+        suspects: Vec::new(),
         writer: String::new(),
         sequence: 0,
     }
@@ -157,6 +159,7 @@ async fn attempt(
     info!(rows = copied.rows.iter().sum::<u64>(), "copied all tables");
     state.step = Step::Streaming;
     state.applied_lsn = at;
+    store.keep_suspects(&indices, state).await?;
     store.save(state).await?;
     Ok(Some(indices))
 }

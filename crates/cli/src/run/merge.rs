@@ -74,6 +74,7 @@ fn merged(state: &State, built: &State, all: bool) -> State {
         let before = before.map(|index| index.left_behind(state.applied_lsn));
         merged.indexes.push(in_place_of(before, new, built));
     }
+    merged.suspects.extend(built.suspects.iter().cloned());
     let replaced = |alias: &String| built.indexes.iter().any(|new| new.alias == *alias);
     if all {
         let left = merged.indexes.extract_if(.., |index| !replaced(&index.alias));

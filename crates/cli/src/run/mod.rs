@@ -19,6 +19,7 @@ mod load;
 mod merge;
 mod point;
 mod prepare;
+mod rows;
 mod session;
 mod watch;
 

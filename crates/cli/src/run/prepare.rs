@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::feed::Plugin;
+use apply::letters::Letters;
 use apply::{Applier, ApplierConfig, Indices, State, Store, Target};
 use change::Lsn;
 use snapshot::catalog;
@@ -12,6 +13,7 @@ use spool::Spool;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::rows::CurrentRows;
 use super::{Options, beside, feed, gate, limits, load, point, watch};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -91,7 +93,7 @@ pub(super) async fn prepare(
     apply::drop_unneeded_of_detached(target, &mut state).await?;
     beside::clean_up(target, system, &source, owner).await?;
     context.monitor.indices(state.generation, &indices);
-    let applier = applier(&context, store, indices, state);
+    let applier = applier(&context, &source, store, indices, state).await?;
     Ok(Prepared { context, source, applier, spool, missing })
 }
 
@@ -123,14 +125,35 @@ pub(super) fn store(context: &Context, source: &Source) -> Store {
 }
 
 /// An applier that goes on from `state`.
-pub(super) fn applier(context: &Context, store: Store, indices: Indices, state: State) -> Applier {
+///
+/// # Errors
+/// The target does not tell which rows have no document.
+pub(super) async fn applier(
+    context: &Context,
+    source: &Source,
+    store: Store,
+    indices: Indices,
+    state: State,
+) -> Result<Applier, Failure> {
     let pipeline = &context.config.pipeline;
     let config = ApplierConfig {
         limits: context.config.limits(),
+        lanes: pipeline.lanes,
         refresh: pipeline.refresh,
         keep: pipeline.keep_generation,
+        zombie_limit: pipeline.zombie_limit,
     };
-    Applier::new(config, context.target.clone(), store, indices, state)
+    let rows = Arc::new(CurrentRows::new(context, source));
+    let letters = letters(context, &indices);
+    letters.load().await?;
+    context.monitor.letters(&letters);
+    Ok(Applier::new(config, context.target.clone(), store, indices, state, rows, letters))
+}
+
+/// The dead letters of these indices.
+pub(super) fn letters(context: &Context, indices: &Indices) -> Letters {
+    let cap = context.config.pipeline.dead_letters.cap;
+    Letters::new(context.target.clone(), indices.clone(), cap)
 }
 
 /// Looks at both servers and plans every index that the configuration asks for.
@@ -191,11 +214,11 @@ fn tell(one: &Planned) {
     }
     let large: Vec<String> = one.plan.toast_notes().into_iter().map(|note| note.column).collect();
     if !large.is_empty() {
-        warn!(
+        debug!(
             table = %one.table.name,
             columns = large.join(", "),
-            "an update that leaves a large value (about 2 kB) of these columns alone will stop the connector; \
-             ALTER TABLE {} REPLICA IDENTITY FULL prevents it",
+            "an update that leaves a large value (about 2 kB) of these columns alone does not send it: it is read from \
+             the index. ALTER TABLE {} REPLICA IDENTITY FULL saves that",
             one.table.name.quoted()
         );
     }

@@ -62,6 +62,10 @@ pub(super) async fn run(
         position::nudge(&source.client).await?;
         info!(%goal, "waiting for the log to be flushed");
     }
+    tokio::select! {
+        () = context.stop.cancelled() => return Ok(End::Stopped),
+        recalled = applier.recall_suspects() => recalled?,
+    }
     applier.begin_session(Session { replay_end });
     tokio::select! {
         () = context.stop.cancelled() => return Ok(End::Stopped),

@@ -23,7 +23,6 @@ mod settle;
 mod table;
 mod take;
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use apply::{IndexState, Store};
@@ -47,8 +46,6 @@ pub(crate) struct Verifier<'a> {
     pub(crate) store: Store,
     /// How long the connector may take to get as far as a snapshot.
     pub(crate) timeout: Duration,
-    /// Ids of rows that the target refused, by alias: they can't be as the row is, and are told apart.
-    pub(crate) refused: HashMap<String, HashSet<String>>,
     /// The snapshot of the table before, which does for the first look at the next one as well.
     pub(crate) young: Option<Young>,
 }

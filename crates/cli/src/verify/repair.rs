@@ -154,6 +154,10 @@ impl Take for Writer {
     const PLACES: bool = false;
 
     fn row(&self, id: &[u8], source: &[u8], _: &[u8]) {
+        // A row that can't become a document has none.
+        if source.is_empty() {
+            return;
+        }
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = left.take(id) {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use change::{OldImage, Table};
-use document::{Plan, Scratch};
+use document::{DocumentError, Plan, Scratch};
 use snapshot::copy::{self, Copy};
 use snapshot::{Range, Snapshot};
 use tokio::task::JoinSet;
@@ -83,13 +83,15 @@ impl<T: Take> Job<T> {
                     };
                     id.clear();
                     document.clear();
-                    self.plan
-                        .write_id(&row, &mut id)
-                        .and_then(|()| {
-                            let absent = OldImage::Absent;
-                            self.plan.write_source(&row, absent, &mut scratch, &mut document)
-                        })
-                        .map_err(|error| self.no_document(&error))?;
+                    let written = self.plan.write_id(&row, &mut id).and_then(|()| {
+                        let absent = OldImage::Absent;
+                        self.plan.write_source(&row, absent, &mut scratch, &mut document)
+                    });
+                    match written {
+                        // No document is like this one, which is empty.
+                        Err(DocumentError::Malformed { .. }) if !id.is_empty() => {}
+                        written => written.map_err(|error| self.no_document(&error))?,
+                    }
                     self.take.row(&id, &document, place);
                     rows += 1;
                 }
@@ -104,7 +106,7 @@ impl<T: Take> Job<T> {
         Ok(())
     }
 
-    fn no_document(&self, error: &document::DocumentError) -> Failure {
+    fn no_document(&self, error: &DocumentError) -> Failure {
         Failure::stop(
             format!("{}: a row can't be made a document: {error}", self.table.name),
             "correct the row, or leave the column out with `exclude`",

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use apply::{IndexState, Repaired};
+use apply::{IndexState, Repaired, letters};
 use change::Lsn;
 use snapshot::Snapshot;
 use verify::{Kind, Selection, Sums, Unmatched};
@@ -117,21 +117,29 @@ impl Verifier<'_> {
             let named: HashSet<&[u8]> = found.iter().map(|found| found.id.as_bytes()).collect();
             ids.retain(|id, _| !named.contains(&**id));
         }
-        self.set_refused_aside(&mut compared);
+        if !compared.differences.is_empty() {
+            self.set_letters_apart(&index, &mut compared).await?;
+        }
         if repair && !compared.differences.is_empty() {
             self.repair(one, &mut compared).await?;
         }
         Ok(compared)
     }
 
-    /// A document that should be as a row which the target refused is what it was before, or not there.
-    fn set_refused_aside(&self, compared: &mut Compared) {
-        let Some(refused) = self.refused.get(&compared.alias) else { return };
-        let is_refused = |found: &mut Difference| {
-            matches!(found.kind, Kind::Missing | Kind::Different) && refused.contains(&found.id)
+    /// Rows without a document are right if a dead letter says why.
+    async fn set_letters_apart(
+        &self,
+        index: &IndexState,
+        compared: &mut Compared,
+    ) -> Result<(), Broken> {
+        let letters = letters::list(&self.context.target, &[index.index.as_str()]).await?;
+        let told: HashSet<&str> = letters.iter().map(|stored| stored.letter.id.as_str()).collect();
+        let is_told = |found: &mut Difference| {
+            found.kind == Kind::Missing && told.contains(found.id.as_str())
         };
-        let aside = compared.differences.extract_if(.., is_refused);
+        let aside = compared.differences.extract_if(.., is_told);
         compared.refused = aside.map(|found| found.id).collect();
+        Ok(())
     }
 
     /// What differs in the buckets `selected`, and the buckets that were left for another time.

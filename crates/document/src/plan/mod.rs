@@ -7,6 +7,7 @@ mod field_name;
 mod key;
 mod make;
 mod note;
+mod partial;
 mod problem;
 mod write;
 
@@ -14,6 +15,7 @@ use change::{PgType, TableName};
 
 pub use make::IndexSpec;
 pub use note::Note;
+pub use partial::{Hole, Partial};
 pub use problem::{PlanError, Problem};
 
 use crate::value::Writer;

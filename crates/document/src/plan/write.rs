@@ -2,7 +2,7 @@
 
 use change::{OldImage, Row, Value};
 
-use super::{KeyColumn, Plan};
+use super::{Field, KeyColumn, Plan};
 use crate::error::DocumentError;
 use crate::escape::utf8;
 use crate::{Scratch, id};
@@ -75,17 +75,33 @@ impl Plan {
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Result<(), DocumentError> {
-        let start = out.len();
-        self.append_source(new, old, scratch, out).inspect_err(|_| out.truncate(start))
+        self.write_fields(new, old, scratch, out, |field, _| Err(unchanged(&field.name)))
     }
 
-    fn append_source(
+    /// As [`write_source`](Plan::write_source), with `missing` to decide on each value that is in neither row. It is
+    /// told the field and where its value would stand, counted from the beginning of the document.
+    pub(super) fn write_fields(
         &self,
         new: &Row<'_>,
         old: OldImage<'_>,
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
+        missing: impl FnMut(&Field, usize) -> Result<(), DocumentError>,
     ) -> Result<(), DocumentError> {
+        let start = out.len();
+        self.append_fields(new, old, scratch, out, missing).inspect_err(|_| out.truncate(start))
+    }
+
+    #[inline]
+    fn append_fields(
+        &self,
+        new: &Row<'_>,
+        old: OldImage<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+        mut missing: impl FnMut(&Field, usize) -> Result<(), DocumentError>,
+    ) -> Result<(), DocumentError> {
+        let start = out.len();
         self.check_width(new, old)?;
         for field in &self.fields {
             out.extend_from_slice(&field.prefix);
@@ -101,7 +117,7 @@ impl Plan {
                         .write(text, scratch, out)
                         .map_err(|error| error.of(&field.name))?;
                 }
-                Value::Unchanged => return Err(unchanged(&field.name)),
+                Value::Unchanged => missing(field, out.len() - start)?,
             }
         }
         out.extend_from_slice(if self.fields.is_empty() { b"{}" } else { b"}" });
@@ -119,7 +135,7 @@ impl Plan {
     }
 }
 
-fn key_text<'a>(
+pub(super) fn key_text<'a>(
     column: &KeyColumn,
     new: &Row<'a>,
     old: OldImage<'a>,
@@ -159,7 +175,7 @@ fn unchanged(column: &str) -> DocumentError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use change::{Cell, PgType, ReplicaIdentity, Table};
 
     use super::*;
@@ -167,10 +183,10 @@ mod tests {
     use crate::plan::tests::table;
 
     /// The bytes and cells of a row.
-    struct Made(Vec<u8>, Vec<Cell>);
+    pub(crate) struct Made(Vec<u8>, Vec<Cell>);
 
     impl Made {
-        fn new(values: &[Value<'_>]) -> Self {
+        pub(crate) fn new(values: &[Value<'_>]) -> Self {
             let mut made = Made(Vec::new(), Vec::new());
             for value in values {
                 made.1.push(match value {
@@ -185,7 +201,7 @@ mod tests {
             made
         }
 
-        fn row(&self) -> Row<'_> {
+        pub(crate) fn row(&self) -> Row<'_> {
             Row::new(&self.0, &self.1)
         }
     }

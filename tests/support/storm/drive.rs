@@ -1,0 +1,259 @@
+//! One schedule from its first fault to the comparison at its end.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::load::Load;
+use super::schedule::{Event, Schedule, Strike};
+use super::statements::{PREPARE, TABLES};
+use super::total::Total;
+use super::watch::{Aliases, Watch};
+use crate::support::case::Case;
+use crate::support::connector::Connector;
+use crate::support::fault::{Protocol, Proxy};
+use crate::support::shared::{FRAGILE_POSTGRES, Pair};
+use crate::support::{PATIENCE, wait_for};
+
+/// For everything to be searchable once the last fault is over.
+const CATCH_UP: Duration = Duration::from_secs(180);
+/// As a supervisor waits before it starts a process again.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(20);
+
+/// Runs it on servers that nobody else uses meanwhile. Fails, with the servers perhaps stopped, when something is not as
+/// it must be.
+pub fn run(pair: &mut Pair, schedule: &Schedule) -> Total {
+    let mut stage = Stage::set(pair, schedule);
+    for event in &schedule.events {
+        stage.tend_for(event.after);
+        stage.happen(event);
+    }
+    stage.end()
+}
+
+/// Everything that takes part. Dropped in this order.
+struct Stage<'p> {
+    connector: Connector,
+    /// It was told to stop, or killed.
+    expected_to_end: bool,
+    load: Load,
+    watch: Watch,
+    _logs: Logs,
+    case: Case,
+    source: Proxy,
+    target: Proxy,
+    pair: &'p mut Pair,
+    total: Total,
+}
+
+impl<'p> Stage<'p> {
+    fn set(pair: &'p mut Pair, schedule: &Schedule) -> Self {
+        let mut rng = schedule.rng.clone();
+        let port = |fact: &str| fact.rsplit(':').next().unwrap().parse().unwrap();
+        let postgres = port(pair.postgres.fact("port"));
+        let source = Proxy::start(Protocol::Bytes, postgres, rng.fork());
+        let target = Proxy::start(Protocol::Http, port(pair.search.fact("url")), rng.fork());
+        let mut case = Case::on(&format!("storm_{}", schedule.seed), &pair.postgres, &pair.search);
+        case.through(&source, &target);
+        case.read_by(schedule.way);
+        case.config["pipeline"] = json!({"batch_rows": schedule.batch_rows});
+        for (table, columns) in TABLES {
+            case.table(table, columns);
+        }
+        case.execute(PREPARE);
+        case.command(&["setup"]).expect_success();
+        let load = Load::start(&case.database, &mut rng, schedule);
+        let connector = if schedule.copies { case.start(&["run"]) } else { streaming(&mut case) };
+        let watch = Watch::start(&case.search, aliases(&case));
+        Stage {
+            connector,
+            expected_to_end: false,
+            load,
+            watch,
+            _logs: Logs { dir: case.dir.path().to_owned(), seed: schedule.seed },
+            case,
+            source,
+            target,
+            pair,
+            total: Total { schedules: 1, ..Total::default() },
+        }
+    }
+
+    /// Sees to it that a connector runs.
+    fn tend(&mut self) {
+        let Some(status) = self.connector.ended() else { return };
+        match status.code() {
+            Some(1) => self.total.restarts += 1,
+            _ if self.expected_to_end => {}
+            _ => panic!("wal2es ended with {status}, which is not worth a retry"),
+        }
+        std::thread::sleep(RESTART_PAUSE);
+        self.connector = self.case.start(&["run"]);
+        self.expected_to_end = false;
+    }
+
+    fn tend_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            self.tend();
+            if Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        for strike in &event.strikes {
+            *self.total.strikes.entry(strike.name()).or_default() += 1;
+            self.strike(*strike);
+        }
+        // A process that was killed comes back when the event is over.
+        std::thread::sleep(event.lasts);
+        for strike in &event.strikes {
+            self.mend(*strike);
+        }
+        self.tend();
+    }
+
+    fn strike(&mut self, strike: Strike) {
+        match strike {
+            Strike::KillConnector => self.end_connector(Signal::SIGKILL),
+            Strike::StopConnector => self.end_connector(Signal::SIGTERM),
+            Strike::Source(fault) => self.source.set(fault),
+            Strike::Target(fault) => self.target.set(fault),
+            Strike::EndSource(end) => self.source.end(end),
+            Strike::EndTarget(end) => self.target.end(end),
+            Strike::EndWalsender => {
+                let query = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
+                             WHERE slot_name = $1";
+                // The server may be away.
+                let _ = self.case.sql.query(query, &[&self.case.name]);
+            }
+            Strike::CrashPostgres => self.pair.postgres.stop("immediate"),
+            Strike::StopPostgres => self.pair.postgres.stop("fast"),
+            Strike::KillSearch => {
+                self.watch.search_is_killed();
+                self.pair.search.kill9();
+            }
+            Strike::DiskFull => drop(self.block(true)),
+        }
+    }
+
+    fn end_connector(&mut self, signal: Signal) {
+        if self.connector.ended().is_none() {
+            self.expected_to_end = true;
+            self.connector.signal(signal);
+        }
+    }
+
+    fn mend(&mut self, strike: Strike) {
+        match strike {
+            Strike::Source(_) => self.source.heal(),
+            Strike::Target(_) => self.target.heal(),
+            Strike::CrashPostgres | Strike::StopPostgres => {
+                self.pair.postgres.start_again(&FRAGILE_POSTGRES);
+                self.case.reconnect();
+            }
+            Strike::KillSearch => self.pair.search.start_again(&[]),
+            _ => {}
+        }
+        if strike == Strike::DiskFull {
+            wait_for("the end of the block", PATIENCE, || self.block(false));
+        }
+    }
+
+    /// None if the server did not do it.
+    fn block(&self, full: bool) -> Option<()> {
+        let block = if full { json!(true) } else { json!(null) };
+        let settings = json!({"index.blocks.read_only_allow_delete": block}).to_string();
+        let indices = format!("{},wal2es-state", aliases(&self.case).all);
+        let missing = "ignore_unavailable=true&allow_no_indices=true";
+        let path = format!("{indices}/_settings?{missing}");
+        let (status, _) = self.case.search.try_request("PUT", &path, Some(&settings)).ok()?;
+        (status == 200).then_some(())
+    }
+
+    /// Nothing is written any more: indices and tables are equal.
+    fn end(mut self) -> Total {
+        // A strike at the same server may have been mended by another before it had happened.
+        self.source.heal();
+        self.target.heal();
+        let [committed, rolled_back, failed] = self.load.stop();
+        let mut wait = self.case.start(&["wait", "--timeout", "170s"]);
+        let began = Instant::now();
+        while wait.ended().is_none() {
+            self.tend();
+            assert!(began.elapsed() < CATCH_UP, "not caught up within {CATCH_UP:?}");
+            std::thread::sleep(TICK);
+        }
+        wait.end(PATIENCE).expect_success();
+        let seen = self.watch.stop();
+        self.case.compare();
+        assert!(seen.wrong.is_empty(), "seen meanwhile: {:#?}", seen.wrong);
+        self.total.rows = rows(&mut self.case);
+        self.total.looks = seen.looks;
+        self.total.reappeared = seen.reappeared;
+        self.total.spoilt = self.target.spoilt();
+        (self.total.committed, self.total.rolled_back) = (committed, rolled_back);
+        self.total.failed = failed;
+        self.tend();
+        self.connector.stop();
+        self.total
+    }
+}
+
+/// Keeps what the connector said if the run fails.
+struct Logs {
+    dir: PathBuf,
+    seed: u64,
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let files = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut logs: Vec<(SystemTime, PathBuf)> = files
+            .filter(|file| file.file_name().to_string_lossy().starts_with("stderr"))
+            .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())))
+            .collect();
+        logs.sort();
+        let said: Vec<String> =
+            logs.iter().filter_map(|(_, path)| std::fs::read_to_string(path).ok()).collect();
+        let kept = std::env::temp_dir().join(format!("wal2es-schedule-{}.log", self.seed));
+        if std::fs::write(&kept, said.join("---- next process\n")).is_ok() {
+            eprintln!("all that wal2es said: {}", kept.display());
+        }
+    }
+}
+
+/// A connector that has made the first copy and reads the log.
+fn streaming(case: &mut Case) -> Connector {
+    let mut connector = case.start(&["run"]);
+    wait_for("the stream", PATIENCE, || {
+        connector.must_run();
+        connector.log().contains("streaming from").then_some(())
+    });
+    connector
+}
+
+/// `*` for all indices of the tables, shown or not.
+fn aliases(case: &Case) -> Aliases {
+    let [kv, twin] = ["kv", "twin"].map(|table| case.alias(table));
+    let all: Vec<String> =
+        TABLES.iter().map(|(table, _)| format!("{}-g*", case.alias(table))).collect();
+    Aliases { all: all.join(","), kv, twin }
+}
+
+fn rows(case: &mut Case) -> u64 {
+    let count = |(table, _): &(&str, &str)| {
+        let query = format!("SELECT count(*) FROM {table}");
+        u64::try_from(case.sql.query_one(&query, &[]).unwrap().get::<_, i64>(0)).unwrap()
+    };
+    TABLES.iter().map(count).sum()
+}
