@@ -178,6 +178,8 @@ fn tables_of_all_shapes() {
     assert_eq!(case.search.field(&few, &gone[3], "hidden"), None);
     assert!(case.search.field(&few, &gone[3], "shown").is_some());
     assert_eq!(case.search.count(&case.alias("pair")), Some(100));
+    let (code, said) = verify(&case, &["--copies", &case.alias("pair")]);
+    assert_eq!((code, &said["indexes"][0]["copies"]["compared"]), (0, &json!(3)), "{said}");
     let (code, said) = verify(&case, &[&case.alias("long")]);
     assert_eq!((code, said["indexes"].as_array().unwrap().len()), (0, 1), "{said}");
 }

@@ -88,6 +88,9 @@ pub enum Command {
         /// Write the documents anew that differ, and no others.
         #[arg(long)]
         repair: bool,
+        /// Compare the copies of each shard with each other too.
+        #[arg(long)]
+        copies: bool,
         /// How long to wait for the connector to get as far as the tables, with exit code 1 after that.
         #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
         timeout: Duration,

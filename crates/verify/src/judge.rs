@@ -33,7 +33,7 @@ pub enum Kind {
     Foreign,
 }
 
-/// See [`judge`].
+/// See [`judge()`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing is wrong.

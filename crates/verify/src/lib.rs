@@ -7,7 +7,7 @@
 //! ([`Selection`]) are read again, by id ([`Unmatched`]), in as many parts as memory asks for.
 //!
 //! The index goes on changing meanwhile. Each document tells by its version which commit wrote it, so what is newer than
-//! the rows is told from what is wrong; [`judge`] decides over two looks at the same key. Nothing here does I/O.
+//! the rows is told from what is wrong; [`judge()`] decides over two looks at the same key. Nothing here does I/O.
 
 mod canonical;
 mod entry;

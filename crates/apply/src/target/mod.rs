@@ -9,6 +9,7 @@ mod api;
 mod client;
 mod config;
 mod connect;
+mod copies;
 mod disk;
 mod documents;
 mod heap;

@@ -23,6 +23,7 @@ use crate::args::{Args, Command};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::source::Source;
+use crate::verify::How;
 
 /// Does what was typed.
 ///
@@ -45,8 +46,9 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
         Command::Resync { indexes, timeout } => {
             resync::perform(&args, &config, indexes, timeout).await
         }
-        Command::Verify { indexes, repair, timeout } => {
-            verify::perform(&config, &indexes, repair, timeout, json).await
+        Command::Verify { indexes, repair, copies, timeout } => {
+            let how = How { repair, copies };
+            verify::perform(&config, &indexes, how, timeout, json).await
         }
         Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
         Command::DeadLetters(what) => dead_letters::perform(&config, what, json).await,

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::monitor::Monitor;
 use crate::run;
 use crate::source::Source;
-use crate::verify::{Compared, Difference, Verifier};
+use crate::verify::{Compared, CopyDifference, Difference, How, Verifier};
 
 /// Ids of a kind that are shown to people; machines are given all.
 const SHOWN: usize = 20;
@@ -23,7 +23,7 @@ const SHOWN: usize = 20;
 pub(super) async fn perform(
     config: &Config,
     indexes: &[String],
-    repair: bool,
+    how: How,
     timeout: Duration,
     json: bool,
 ) -> Result<ExitCode, Failure> {
@@ -41,7 +41,7 @@ pub(super) async fn perform(
     let mut verifier = Verifier { context: &context, source: &source, store, timeout, young: None };
     let mut all = Vec::new();
     for at in chosen {
-        let compared = verifier.compare(at, repair).await?;
+        let compared = verifier.compare(at, how).await?;
         tracing::info!(
             table = %compared.table, rows = compared.rows, documents = compared.documents, at = %compared.at,
             differences = compared.differences.len(), "compared"
@@ -56,7 +56,7 @@ pub(super) async fn perform(
     if equal {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Failure::retry("index and table differ", remedy(&all, repair)))
+    Err(Failure::retry("index and table differ", remedy(&all, how.repair)))
 }
 
 /// The places of the planned tables that are to be compared.
@@ -78,6 +78,9 @@ fn choose(context: &run::Context, indexes: &[String]) -> Result<Vec<usize>, Fail
 }
 
 fn remedy(all: &[Compared], repaired: bool) -> String {
+    if all.iter().all(|compared| !compared.more && compared.remaining().next().is_none()) {
+        return "have the copies that differ built anew: set index.number_of_replicas to 0 and back".to_owned();
+    }
     let differing = all.iter().filter(|compared| !compared.is_equal());
     let names: Vec<&str> = differing.map(|compared| compared.alias.as_str()).collect();
     match repaired {
@@ -115,12 +118,19 @@ fn as_json(compared: &Compared) -> Value {
             "reason": found.repaired.as_ref().and_then(why_not),
         })
     };
+    let copies = compared.copies.as_ref().map(|copies| {
+        let difference = |found: &CopyDifference| {
+            json!({"id": found.id, "shard": found.shard, "nodes": found.nodes})
+        };
+        let differences: Vec<Value> = copies.differences.iter().map(difference).collect();
+        json!({"compared": copies.compared, "differences": differences})
+    });
     json!({
         "index": compared.alias, "name": compared.index, "shown": compared.shown, "table": compared.table,
         "equal": compared.is_equal(), "lsn": compared.at.to_string(),
         "rows": compared.rows, "documents": compared.documents,
         "differences": compared.differences.iter().map(difference).collect::<Vec<_>>(),
-        "dead_letters": compared.refused, "more_differences": compared.more, "still_changing": compared.moving,
+        "dead_letters": compared.refused, "more_differences": compared.more, "still_changing": compared.moving, "copies": copies,
     })
 }
 
@@ -175,6 +185,16 @@ fn as_text(compared: &Compared) -> String {
             "\n  {} keys were changed each time that they were looked at",
             compared.moving
         ));
+    }
+    if let Some(copies) = &compared.copies {
+        let (all, differing) = (copies.compared, copies.differences.len());
+        text.push_str(&format!(
+            "\n  {all} copies of its shards compared, {differing} documents differ"
+        ));
+        for found in copies.differences.iter().take(SHOWN) {
+            let (id, [primary, other]) = (&found.id, &found.nodes);
+            text.push_str(&format!("\n  {id} differs between the nodes {primary} and {other}"));
+        }
     }
     text
 }

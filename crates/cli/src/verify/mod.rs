@@ -9,12 +9,13 @@
 //! A snapshot comes with its position `L` in the log. As soon as the connector's state says that the index shows everything
 //! up to `L`, a point in time of it has what the rows of the snapshot are, and whatever the stream has done since, which
 //! the versions tell. Nobody refreshes for this, and the connector is not stopped. What differs in the first pass is
-//! looked at by id, each time at a later `L`, until [`verify::judge`] can say what it is.
+//! looked at by id, each time at a later `L`, until [`verify::judge()`] can say what it is.
 //!
 //! The sessions at the snapshot hold ACCESS SHARE on a table while it is read, as a dump does. They begin at once, before
 //! the index is waited for: a table that is truncated between the snapshot and the first look at it has to be compared
 //! anew.
 
+mod copies;
 mod documents;
 mod point;
 mod repair;
@@ -30,6 +31,7 @@ use apply::{IndexState, Store};
 use crate::failure::Failure;
 use crate::run::Context;
 use crate::source::Source;
+pub(crate) use copies::CopyDifference;
 pub(crate) use point::Young;
 pub(crate) use table::{Compared, Difference};
 
@@ -48,6 +50,15 @@ pub(crate) struct Verifier<'a> {
     pub(crate) timeout: Duration,
     /// The snapshot of the table before, which does for the first look at the next one as well.
     pub(crate) young: Option<Young>,
+}
+
+/// What is done beside the comparison.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// What differs is written anew.
+    pub(crate) repair: bool,
+    /// The copies of shards are compared with each other.
+    pub(crate) copies: bool,
 }
 
 /// Why a comparison did not come to its end.
@@ -81,17 +92,17 @@ impl<E: Into<Failure>> From<E> for Broken {
 }
 
 impl Verifier<'_> {
-    /// Compares the planned table at `at`, and repairs what differs if `repair` says so.
+    /// Compares the planned table at `at`.
     ///
     /// # Errors
     /// The connector does not get as far, a server goes away, the table can't be read, or it is changed again and again.
-    pub(crate) async fn compare(&mut self, at: usize, repair: bool) -> Result<Compared, Failure> {
+    pub(crate) async fn compare(&mut self, at: usize, how: How) -> Result<Compared, Failure> {
         let Some(one) = self.context.planned.get(at) else {
             return Err(Failure::config("there is no such index", ""));
         };
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
-            match self.attempt(one, repair).await {
+            match self.attempt(one, how).await {
                 Ok(compared) => return Ok(compared),
                 Err(Broken::Failed(failure)) => return Err(failure),
                 Err(Broken::Again(again)) => {

@@ -13,7 +13,7 @@ use crate::planned::Planned;
 use crate::progress::Copying;
 
 /// How often. A key that is changed each time is not compared.
-const LOOKS: u32 = 5;
+pub(super) const LOOKS: u32 = 5;
 
 /// What was seen of some keys the last time, if they were seen.
 pub(super) type Seen = HashMap<Box<[u8]>, Option<Entry>>;

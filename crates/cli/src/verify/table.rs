@@ -8,16 +8,17 @@ use change::Lsn;
 use snapshot::Snapshot;
 use verify::{Kind, Selection, Sums, Unmatched};
 
+use super::copies::Copies;
 use super::settle::Seen;
 use super::take::Take;
-use super::{Broken, MOST, Verifier, documents, rows};
+use super::{Broken, How, MOST, Verifier, documents, rows};
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::progress::{Copying, Shown};
 use crate::run;
 
 /// Ids that are kept at once while the two sides are read by id.
-const WAITING: usize = 50_000;
+pub(super) const WAITING: usize = 50_000;
 
 /// What came of it.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct Compared {
     pub(crate) moving: u64,
     /// There are more differences than are named.
     pub(crate) more: bool,
+    /// The copies of its shards, if they were compared.
+    pub(crate) copies: Option<Copies>,
 }
 
 /// A key that differs.
@@ -60,7 +63,8 @@ impl Compared {
 
     /// Index and table are equal now.
     pub(crate) fn is_equal(&self) -> bool {
-        !self.more && self.remaining().next().is_none()
+        let copies = self.copies.as_ref().is_none_or(|copies| copies.differences.is_empty());
+        !self.more && copies && self.remaining().next().is_none()
     }
 }
 
@@ -74,11 +78,7 @@ struct Pass {
 
 impl Verifier<'_> {
     /// One attempt at a table.
-    pub(super) async fn attempt(
-        &mut self,
-        one: &Planned,
-        repair: bool,
-    ) -> Result<Compared, Broken> {
+    pub(super) async fn attempt(&mut self, one: &Planned, how: How) -> Result<Compared, Broken> {
         let sums = Arc::new(Sums::new(MOST));
         let young = self.young().await?;
         let first = self.both(one, &young.snapshot, sums.clone()).await?;
@@ -101,6 +101,7 @@ impl Verifier<'_> {
             refused: Vec::new(),
             moving: 0,
             more: false,
+            copies: None,
         };
         if !left.is_empty() {
             tracing::info!(table = %one.table.name, buckets = left.len(), "looking at what differs, or has moved on");
@@ -120,8 +121,11 @@ impl Verifier<'_> {
         if !compared.differences.is_empty() {
             self.set_letters_apart(&index, &mut compared).await?;
         }
-        if repair && !compared.differences.is_empty() {
+        if how.repair && !compared.differences.is_empty() {
             self.repair(one, &mut compared).await?;
+        }
+        if how.copies {
+            compared.copies = Some(self.copies(one).await?);
         }
         Ok(compared)
     }
