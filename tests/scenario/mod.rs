@@ -36,6 +36,7 @@ scenarios!(
     bad_tables,
     bad_target,
     changes,
+    cluster,
     complete,
     copy,
     copy_cut,
@@ -71,12 +72,14 @@ scenarios!(
     stop,
     streaming,
     tables,
+    tampered,
     text_plugin,
     tls,
     toast,
     torn,
     truncate,
     types,
+    verify,
     wait,
 );
 

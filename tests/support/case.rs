@@ -112,13 +112,6 @@ impl Case {
         self.execute("INSERT INTO item VALUES (1, 'one')");
     }
 
-    /// A table that is to be the only one, those before it being done with.
-    pub fn only(&mut self, table: &str, columns: &str) {
-        self.config["indexes"] = json!([]);
-        self.tables.clear();
-        self.table(table, columns);
-    }
-
     /// Has an index follow a table that is there.
     pub fn follow(&mut self, table: &str) {
         let index = json!({"name": self.alias(table), "table": format!("public.{table}")});

@@ -11,6 +11,7 @@ use change::Lsn;
 use serde_json::{Map, Value, json};
 
 use crate::bulk::{Guard, Op, Sealed};
+use crate::letters::Letters;
 use crate::state::{ColumnState, IndexState, State};
 use crate::suspects::{Suspects, Written};
 use crate::target::{IndexFacts, Target};
@@ -210,9 +211,11 @@ pub(crate) async fn still_there(target: &Target, states: &[IndexState]) -> Resul
 }
 
 /// The check that deliveries make after a failure.
+#[derive(Clone)]
 pub(crate) struct IndexGuard {
     pub(crate) target: Arc<Target>,
     pub(crate) indices: Indices,
+    pub(crate) letters: Letters,
 }
 
 impl Guard for IndexGuard {
@@ -225,6 +228,10 @@ impl Guard for IndexGuard {
             let one = list.iter().find(|managed| managed.state.index == index);
             one.map(|managed| managed.state.table.clone())
         })
+    }
+
+    fn letters(&self) -> &Letters {
+        &self.letters
     }
 
     fn unknown(&self, ops: &[Op], body: &[u8]) {

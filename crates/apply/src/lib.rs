@@ -14,9 +14,11 @@ mod backoff;
 mod bulk;
 mod error;
 mod indices;
+pub mod letters;
 mod loader;
 #[cfg(test)]
 mod model;
+mod repair;
 mod replicas;
 mod report;
 mod standing;
@@ -29,10 +31,11 @@ mod tombstones;
 mod version;
 
 pub use applier::{Applier, ApplierConfig, Session, drop_unneeded_of_detached};
-pub use bulk::{Batch, CurrentRow, Limits, Origin, RowRef, Rows, Write, answer};
+pub use bulk::{Batch, Current, CurrentRow, Limits, Origin, RowRef, Rows, Write, answer};
 pub use error::{Error, Kind};
 pub use indices::{IndexPlan, Indices, Managed, check, connector_id};
 pub use loader::{Lane, Loader};
+pub use repair::{Repair, Repaired};
 pub use replicas::Replicas;
 pub use report::{Progress, Report, Reports, TableProgress};
 pub use standing::{Claim, claims};
@@ -41,6 +44,7 @@ pub use state::{
 };
 pub use suspects::SuspectChunk;
 pub use target::{
-    ApiError, Credentials, Distribution, IndexFacts, Room, Secret, ServerInfo, Target, TargetConfig,
+    ApiError, Credentials, Distribution, Found, Hit, IndexFacts, Part, Point, Room, Secret,
+    ServerInfo, Target, TargetConfig,
 };
 pub use version::{FORMULA, Version};

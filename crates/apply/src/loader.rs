@@ -7,7 +7,8 @@
 //! Two rows with one id show in two ways: the second meets a version that the first has left; or, where rows were sent
 //! again and a version proves nothing, there are fewer documents than rows in the end.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use change::Lsn;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,6 +18,7 @@ use crate::Error;
 use crate::backoff::persist;
 use crate::bulk::{Batch, Limits, Origin, Write, deliver};
 use crate::indices::{IndexGuard, Indices};
+use crate::letters::{Letters, Reason};
 use crate::target::Target;
 use crate::version::Version;
 
@@ -29,6 +31,9 @@ pub struct Loader {
     at: Lsn,
     /// One for each request that may be in flight.
     flights: Arc<Semaphore>,
+    letters: Letters,
+    /// The rows that have no document, by the number of their index and their hash.
+    refused: Arc<Mutex<HashSet<(u32, u64)>>>,
 }
 
 /// The rows of one reader on their way. Dropped, it gives up what is in flight.
@@ -50,9 +55,10 @@ impl Loader {
         limits: Limits,
         at: Lsn,
         in_flight: usize,
+        letters: Letters,
     ) -> Self {
         let flights = Arc::new(Semaphore::new(in_flight.max(1)));
-        Loader { target, indices, limits, at, flights }
+        Loader { target, indices, limits, at, flights, letters, refused: Arc::default() }
     }
 
     /// A lane for one more reader.
@@ -86,7 +92,9 @@ impl Loader {
             }
         })
         .await?;
-        for (state, &rows) in states.iter().zip(rows) {
+        let numbers: Vec<u32> = self.indices.with(|list| list.iter().map(|m| m.number).collect());
+        for ((state, &rows), number) in states.iter().zip(rows).zip(numbers) {
+            let rows = rows.saturating_sub(self.refused(number));
             let count =
                 || async { self.target.count(&state.index).await?.ok_or_else(shard_missing) };
             let documents = persist(count).await?;
@@ -95,6 +103,14 @@ impl Loader {
             }
         }
         Ok(())
+    }
+}
+
+impl Loader {
+    /// Rows of an index that have no document.
+    fn refused(&self, number: u32) -> u64 {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().filter(|(index, _)| *index == number).count() as u64
     }
 }
 
@@ -133,6 +149,19 @@ impl Lane {
         Ok(())
     }
 
+    /// A row that can't become a document: leaves a dead letter.
+    pub fn refuse(&mut self, id: &[u8], reason: String) {
+        let write = Write {
+            index: self.index,
+            index_name: &self.index_name,
+            id,
+            version: Version::copied(self.loader.at),
+            origin: self.origin,
+        };
+        self.batch.refuse(&write, Reason::plain(reason));
+        self.batch.commit(self.loader.at);
+    }
+
     /// A request is full: call [`Lane::make_room`] before the next row.
     pub fn is_full(&self) -> bool {
         self.batch.is_full()
@@ -151,13 +180,15 @@ impl Lane {
         }
         let permit = self.permit().await?;
         let Some(sealed) = self.batch.seal(true) else { return Ok(()) };
-        let Loader { target, indices, .. } = &self.loader;
-        let (target, indices) = (target.clone(), indices.clone());
+        let Loader { target, indices, letters, refused, .. } = &self.loader;
+        let (target, refused) = (target.clone(), refused.clone());
+        let (indices, letters) = (indices.clone(), letters.clone());
         self.flights.spawn(async move {
-            let guard = IndexGuard { target: target.clone(), indices };
+            let guard = IndexGuard { target: target.clone(), indices, letters };
             let delivered = deliver(&target, &guard, &sealed).await;
             drop(permit);
-            delivered.map(drop)
+            refused.lock().unwrap_or_else(PoisonError::into_inner).extend(delivered?.refused);
+            Ok(())
         });
         Ok(())
     }

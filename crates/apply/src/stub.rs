@@ -52,10 +52,19 @@ impl Stub {
         Stub { url, seen }
     }
 
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
     pub(crate) async fn target(&self) -> Target {
         let config =
             TargetConfig { urls: vec![self.url.clone()], credentials: None, ca_file: None };
         Target::connect(&config).await.unwrap()
+    }
+
+    /// The body of bulk request number `request`.
+    pub(crate) fn bulk(&self, request: usize) -> String {
+        self.seen.lock().unwrap().bulks[request].clone()
     }
 
     /// The ids in bulk request number `request`, in order.

@@ -102,6 +102,12 @@ impl<'a> Row<'a> {
         Row { data: self.data, cells }
     }
 
+    /// The row without its last column, and that one's value. None for a row without columns.
+    pub fn split_last(&self) -> Option<(Row<'a>, Value<'a>)> {
+        let (_, cells) = self.cells.split_last()?;
+        Some((Row { data: self.data, cells }, self.get(cells.len())))
+    }
+
     /// All values in order.
     pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let row = *self;
@@ -136,6 +142,14 @@ mod tests {
         let row = Row::new(b"ab", &cells).select(&[Some(2), None, Some(0), Some(9)], &mut memory);
         let values: Vec<_> = row.values().collect();
         assert_eq!(values, [Value::Text(b"b"), Value::Null, Value::Text(b"a"), Value::Null]);
+    }
+
+    #[test]
+    fn the_last_column_can_be_taken_off() {
+        let cells = [Cell::text(0, 1).unwrap(), Cell::text(1, 1).unwrap()];
+        let (row, last) = Row::new(b"ab", &cells).split_last().unwrap();
+        assert_eq!((row.len(), row.get(0), last), (1, Value::Text(b"a"), Value::Text(b"b")));
+        assert!(Row::new(b"", &[]).split_last().is_none());
     }
 
     #[test]

@@ -19,3 +19,4 @@ mod relations;
 mod run;
 mod source;
 mod status;
+mod verify;

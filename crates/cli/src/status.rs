@@ -35,6 +35,8 @@ pub(crate) struct Status {
     pub(crate) safe_wal_size: Option<i64>,
     pub(crate) progress: Option<Progress>,
     pub(crate) needs_resync: Option<String>,
+    /// Rows that have no document.
+    pub(crate) dead_letters: Option<usize>,
     pub(crate) warnings: Vec<String>,
     pub(crate) indexes: Vec<IndexStatus>,
     /// What `status` knows of the process that runs comes from here.
@@ -141,6 +143,10 @@ impl Status {
         lines.extend(self.slot.iter().map(|slot| ("slot", slot.text())));
         lines.extend(self.positions().map(|text| ("applied", text)));
         lines.extend(self.needs_resync.iter().map(|reason| ("stopped", reason.clone())));
+        if let Some(count) = self.dead_letters.filter(|count| *count > 0) {
+            let text = format!("{count} rows have no document: see `wal2es dead-letters list`");
+            lines.push(("letters", text));
+        }
         for text in self.progress.iter().flat_map(progress_lines) {
             lines.push(("copy", text));
         }

@@ -325,16 +325,36 @@ fn write<S: Sink>(
         _ => None,
     };
     match sink.index(place.at, id, change, |out| plan.write_source(&new, old, scratch, out)) {
+        Ok(()) => {}
         Err(DocumentError::Unchanged { .. }) => {
-            plan.write_partial(&new, old, scratch, partial)?;
-            sink.partial(place.at, id, before, change, partial);
+            match plan.write_partial(&new, old, scratch, partial) {
+                Ok(()) => sink.partial(place.at, id, before, change, partial),
+                Err(error) => refuse(sink, (place.at, id), change, error)?,
+            }
         }
-        written => written?,
+        Err(error) => refuse(sink, (place.at, id), change, error)?,
     }
     if let Some(before) = before {
         sink.delete(place.at, before, change);
     }
     Ok(())
+}
+
+/// A value that no document can have concerns one row; anything else all of them.
+#[cold]
+fn refuse<S: Sink>(
+    sink: &mut S,
+    (at, id): (usize, &[u8]),
+    change: S::Change,
+    error: DocumentError,
+) -> Result<(), DocumentError> {
+    match error {
+        DocumentError::Malformed { .. } => {
+            sink.refuse(at, id, change, &error);
+            Ok(())
+        }
+        other => Err(other),
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,10 @@ impl Sink for Log {
         self.lines.push(format!("{change}: {at}/{id} {source} with {holes:?} of {before}"));
     }
 
+    fn refuse(&mut self, at: usize, id: &[u8], change: u32, error: &DocumentError) {
+        self.lines.push(format!("{change}: {at}/{} {error}", String::from_utf8_lossy(id)));
+    }
+
     fn delete(&mut self, at: usize, id: &[u8], change: u32) {
         self.lines.push(format!("{change}: {at}/{} gone", String::from_utf8_lossy(id)));
     }

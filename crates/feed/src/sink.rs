@@ -41,6 +41,9 @@ pub trait Sink {
         partial: &Partial,
     );
 
+    /// The row can't become a document of the index `at`.
+    fn refuse(&mut self, at: usize, id: &[u8], change: Self::Change, error: &DocumentError);
+
     /// The document of the index `at` is gone.
     fn delete(&mut self, at: usize, id: &[u8], change: Self::Change);
 

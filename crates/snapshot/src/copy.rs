@@ -1,6 +1,6 @@
 //! The rows of one range of a table.
 
-use change::{Row, Table, TableName};
+use change::{Row, Table, TableName, Value};
 use wal::{Connection, CopyChunk, CopyOut};
 
 use crate::error::{Error, Result};
@@ -14,14 +14,19 @@ const GONE: [&str; 2] = ["42P01", "42703"];
 pub struct Copy<'a> {
     table: &'a Table,
     out: CopyOut<'a>,
+    places: bool,
     row: u64,
     reader: LineReader,
 }
 
+/// What tells one version of a row from every other of its key: who wrote it, and where it lies.
+const PLACE: &str = "pg_catalog.concat(xmin, ' ', ctid)";
+
 /// The statement that copies the published rows and columns of `table` in `range` that fulfil `wanted`, in the order of
-/// its columns.
-fn statement(table: &Table, range: &Range, wanted: Option<String>) -> String {
-    let columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
+/// its columns, with the place of each row behind them if that is asked for.
+fn statement(table: &Table, range: &Range, wanted: Option<String>, places: bool) -> String {
+    let mut columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
+    columns.extend(places.then(|| PLACE.to_owned()));
     let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
     let conditions: Vec<String> =
         filter.into_iter().chain(range.condition()).chain(wanted).collect();
@@ -74,7 +79,21 @@ impl<'a> Copy<'a> {
         table: &'a Table,
         range: &Range,
     ) -> Result<Self> {
-        Copy::of(session, table, &range.relation.name, &statement(table, range, None)).await
+        Copy::of(session, table, &range.relation.name, &statement(table, range, None, false)).await
+    }
+
+    /// The same for [`Copy::read_with_place`].
+    ///
+    /// # Errors
+    /// As [`Copy::start`].
+    pub async fn start_with_places(
+        session: &'a mut Connection,
+        table: &'a Table,
+        range: &Range,
+    ) -> Result<Self> {
+        let statement = statement(table, range, None, true);
+        let copy = Copy::of(session, table, &range.relation.name, &statement).await?;
+        Ok(Copy { places: true, ..copy })
     }
 
     /// The rows of `table` with this key, a text as Postgres prints it for each column: one or none.
@@ -89,7 +108,7 @@ impl<'a> Copy<'a> {
         let equal =
             |(column, text)| format!("{} = {}", wal::identifier(column), wal::literal(text));
         let wanted = key.map(equal).collect::<Vec<_>>().join(" AND ");
-        let statement = statement(table, &Range::whole(table), Some(wanted));
+        let statement = statement(table, &Range::whole(table), Some(wanted), false);
         Copy::of(session, table, &table.name, &statement).await
     }
 
@@ -103,7 +122,7 @@ impl<'a> Copy<'a> {
             Some(db) if GONE.contains(&db.code.as_str()) => Error::Changed { table: name.clone() },
             _ => Error::Wal { doing: format!("copying {}", table.name), source },
         })?;
-        Ok(Copy { table, out, row: 0, reader: LineReader::default() })
+        Ok(Copy { table, out, places: false, row: 0, reader: LineReader::default() })
     }
 
     /// Some rows that have arrived; none at the end.
@@ -124,11 +143,25 @@ impl<'a> Copy<'a> {
     pub fn read<'s>(&'s mut self, message: &'s [u8]) -> Result<Row<'s>> {
         self.row += 1;
         let (table, row) = (self.table, self.row);
-        self.reader.read(message, table.columns.len()).map_err(|what| Error::Line {
+        let width = table.columns.len() + usize::from(self.places);
+        self.reader.read(message, width).map_err(|what| Error::Line {
             table: table.name.clone(),
             row,
             what,
         })
+    }
+
+    /// Reads one message of a copy that was started with places: a row, and a text that no other version of a row with the
+    /// same key has.
+    ///
+    /// # Errors
+    /// As [`Copy::read`].
+    pub fn read_with_place<'s>(&'s mut self, message: &'s [u8]) -> Result<(Row<'s>, &'s [u8])> {
+        let row = self.read(message)?;
+        match row.split_last() {
+            Some((row, Value::Text(place))) => Ok((row, place)),
+            _ => Ok((row, b"")),
+        }
     }
 }
 
@@ -164,16 +197,19 @@ mod tests {
         };
         let whole = Range::whole(&table);
         assert_eq!(
-            statement(&table, &whole, None),
+            statement(&table, &whole, None, false),
             r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1))) TO STDOUT"#
         );
         let part = Range { from: 3, to: Some(5), ..whole };
         assert_eq!(
-            statement(&table, &part, None),
+            statement(&table, &part, None, false),
             r#"COPY (SELECT "id", "Id" FROM ONLY "S"."a""b" WHERE ((id > 1)) AND ctid >= '(3,0)' AND ctid < '(5,0)') TO STDOUT"#
         );
         table = Table { partitioned: true, row_filter: None, columns: vec![], ..table };
         let whole = Range::whole(&table);
-        assert_eq!(statement(&table, &whole, None), r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#);
+        assert_eq!(
+            statement(&table, &whole, None, false),
+            r#"COPY (SELECT  FROM "S"."a""b") TO STDOUT"#
+        );
     }
 }

@@ -6,16 +6,19 @@
 use super::load::Line;
 
 /// The tables, with what follows CREATE TABLE.
-pub const TABLES: [(&str, &str); 4] = [
+pub const TABLES: [(&str, &str); 5] = [
     ("kv", "k int PRIMARY KEY, n bigint, t varchar(20), ghost boolean DEFAULT false"),
     ("log", "n bigint PRIMARY KEY, t text, ghost boolean DEFAULT false"),
     ("large", "k int PRIMARY KEY, n bigint, big text, ghost boolean DEFAULT false"),
+    ("loose", "k int PRIMARY KEY, n bigint, big text, ghost boolean DEFAULT false, other text"),
     ("twin", "id int PRIMARY KEY, n bigint, ghost boolean DEFAULT false"),
 ];
 
 /// What is there before the first copy.
 pub const PREPARE: &str = "ALTER TABLE large REPLICA IDENTITY FULL; \
      ALTER TABLE large ALTER big SET STORAGE EXTERNAL; \
+     ALTER TABLE loose ALTER big SET STORAGE EXTERNAL, ALTER other SET STORAGE EXTERNAL; \
+     INSERT INTO loose SELECT i, i, repeat(md5(i::text), 200) FROM generate_series(0, 9) i; \
      INSERT INTO twin SELECT i, 0 FROM generate_series(1, 8) i; \
      INSERT INTO kv SELECT i, i, 'first' FROM generate_series(0, 59) i; \
      INSERT INTO large SELECT i, i, repeat(md5(i::text), 200) FROM generate_series(0, 9) i; \
@@ -32,7 +35,7 @@ pub fn statement(rng: &mut fastrand::Rng, n: u64, many: u64, doomed: bool) -> Ve
     let k = rng.i32(0..KEYS);
     // It makes a new index each time.
     if rng.u32(..800) == 0 {
-        return truncated(rng, doomed);
+        return truncated(rng);
     }
     match rng.u32(..100) {
         0..22 => one(format!(
@@ -94,32 +97,40 @@ fn copied(rng: &mut fastrand::Rng, n: u64, many: u64, doomed: bool) -> Vec<Line>
     vec![Line::Copy("COPY log FROM STDIN".to_owned(), rows)]
 }
 
-fn truncated(rng: &mut fastrand::Rng, doomed: bool) -> Vec<Line> {
-    if doomed || rng.bool() {
-        one("TRUNCATE log".to_owned())
-    } else {
-        one("TRUNCATE log, kv".to_owned())
-    }
+fn truncated(rng: &mut fastrand::Rng) -> Vec<Line> {
+    let tables = ["log", "log, kv", "loose", "large, loose"][rng.usize(..4)];
+    one(format!("TRUNCATE {tables}"))
 }
 
-/// Values that are kept apart from their row, and are not sent when they do not change.
+/// Values that are kept apart from their row, and are not sent when they do not change; with the old row (`large`) and without
+/// it (`loose`).
 fn large(rng: &mut fastrand::Rng, n: u64, doomed: bool) -> Vec<Line> {
     let (k, other) = (rng.i32(0..LARGE), rng.i32(0..LARGE));
-    one(match rng.u32(..8) {
-        0..3 => format!(
-            "INSERT INTO large VALUES ({k}, {n}, repeat(md5('{n}'), {}), {doomed}) \
+    let table = if rng.u32(..3) == 0 { "large" } else { "loose" };
+    let rename = |from: i32, to: i32| {
+        Line::Sql(format!(
+            "UPDATE {table} SET k = {to}, n = {n}, ghost = {doomed} WHERE k = {from}"
+        ))
+    };
+    one(match rng.u32(..12) {
+        0..4 => format!(
+            "INSERT INTO {table} VALUES ({k}, {n}, repeat(md5('{n}'), {}), {doomed}) \
              ON CONFLICT (k) DO UPDATE SET n = {n}, big = EXCLUDED.big, ghost = {doomed}",
             rng.u32(80..1500)
         ),
-        3..6 => format!("UPDATE large SET n = {n}, ghost = {doomed} WHERE k = {k}"),
-        6 => format!("DELETE FROM large WHERE k = {k}"),
+        4..7 => format!("UPDATE {table} SET n = {n}, ghost = {doomed} WHERE k = {k}"),
+        7 => {
+            format!("UPDATE {table} SET n = {n}, ghost = {doomed} WHERE k % {} = 0", rng.i32(2..6))
+        }
+        8 if table == "loose" => format!(
+            "UPDATE loose SET other = repeat('{n}', {}), n = {n}, ghost = {doomed} WHERE k = {k}",
+            rng.u32(1..600)
+        ),
+        8 | 9 => format!("DELETE FROM {table} WHERE k = {k}"),
+        10 => return vec![rename(k, -1 - k), rename(other, k), rename(-1 - k, other)],
         _ => {
-            return vec![
-                Line::Sql(format!("DELETE FROM large WHERE k = {other} AND k <> {k}")),
-                Line::Sql(format!(
-                    "UPDATE large SET k = {other}, n = {n}, ghost = {doomed} WHERE k = {k}"
-                )),
-            ];
+            let free = format!("DELETE FROM {table} WHERE k = {other} AND k <> {k}");
+            return vec![Line::Sql(free), rename(k, other)];
         }
     })
 }
@@ -137,7 +148,7 @@ const WIDER: &str = "DO $$ BEGIN EXECUTE (SELECT format('ALTER TABLE kv ALTER t 
 
 /// What documents survive.
 fn altered(rng: &mut fastrand::Rng) -> String {
-    let table = ["kv", "log", "twin"][rng.usize(..3)];
+    let table = ["kv", "log", "twin", "loose"][rng.usize(..4)];
     match rng.u32(..5) {
         0 => format!("ALTER TABLE {table} REPLICA IDENTITY FULL"),
         1 => format!("ALTER TABLE {table} REPLICA IDENTITY DEFAULT"),

@@ -10,7 +10,7 @@
 //! - Between the beginning of a bulk and the commit that it belongs to, nothing is refreshed; nor before the stream has
 //!   passed `replay_end`: an earlier session may have sent more than its state says, and until all of it has been sent
 //!   again the index may hold half of a transaction.
-//! - A key is never in two requests at once: there is one in flight.
+//! - A key is never in two requests at once: there is one batch in flight, and a key is in one of its requests.
 //!
 //! [`Applier::step`] may be dropped at any await; the work under way is kept in the applier.
 
@@ -31,8 +31,11 @@ use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::bulk::{Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver, deliver_filled};
+use crate::bulk::{
+    Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver_filled, deliver_in_lanes,
+};
 use crate::indices::{IndexGuard, Indices};
+use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
 use crate::tombstones::Tombstones;
@@ -41,8 +44,6 @@ use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
 pub use show::drop_unneeded_of_detached;
 
-/// How often the indices are looked at while nothing is wrong.
-const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// A commit older than this, by the source's clock, means that the stream is far behind.
 const FAR_BEHIND: Duration = Duration::from_secs(20);
 
@@ -53,6 +54,10 @@ type Work<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub struct ApplierConfig {
     /// When a request is full.
     pub limits: Limits,
+    /// How many requests may be in flight.
+    pub lanes: usize,
+    /// How often the indices are looked at while nothing is wrong.
+    pub check_every: Duration,
     /// The longest time between two refreshes under load.
     pub refresh: Duration,
     /// How long the index of an earlier generation is kept after readers were moved to a new one.
@@ -93,8 +98,11 @@ pub struct Applier {
     state: State,
     pace: Pace,
     keep: Duration,
+    check_every: Duration,
     limits: Limits,
+    lanes: usize,
     rows: Arc<dyn Rows>,
+    guard: IndexGuard,
     batch: Batch,
     replay_end: Lsn,
     sessions: u64,
@@ -158,7 +166,9 @@ impl Applier {
         indices: Indices,
         state: State,
         rows: Arc<dyn Rows>,
+        letters: Letters,
     ) -> Self {
+        let guard = IndexGuard { target: target.clone(), indices: indices.clone(), letters };
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
         let state_commit = state.last_commit;
         let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
@@ -176,9 +186,12 @@ impl Applier {
             state,
             pace: Pace::new(config.refresh),
             keep: config.keep,
+            check_every: config.check_every,
             limits: config.limits,
+            lanes: config.lanes,
             rows,
-            batch: Batch::new(config.limits),
+            guard,
+            batch: Batch::new(config.limits.times(config.lanes)),
             replay_end: Lsn::ZERO,
             sessions: 0,
             open: None,
@@ -338,6 +351,22 @@ impl Applier {
                 batch.partial(&write, before, partial, row);
             }
         });
+    }
+
+    /// The row of the managed index `at` can't become a document: deletes the one that it had, and leaves a dead letter.
+    pub fn refuse(&mut self, at: usize, id: &[u8], change: (Version, Origin), reason: String) {
+        let batch = &mut self.batch;
+        self.indices.with(|list| {
+            if let Some(managed) = list.get(at) {
+                let write = write_of(managed.number, &managed.state.index, id, change);
+                batch.refuse(&write, Reason::plain(reason));
+            }
+        });
+    }
+
+    /// Rows that have no document.
+    pub fn dead_letters(&self) -> usize {
+        self.guard.letters.len()
     }
 
     /// Deletes a document of the managed index `at`.
@@ -543,13 +572,15 @@ impl Applier {
                 None => self.start_saving(),
             }
         }
-        let check = self.checked_at + CHECK_EVERY;
+        let check = self.checked_at + self.check_every;
         if check > now {
             wakes[2] = Some(check);
         } else if self.checking.is_none() {
             self.checked_at = now;
             let (target, indices) = (self.target.clone(), self.indices.clone());
-            self.checking = Some(Box::pin(async move { indices.check(&target).await }));
+            let (store, state) = (self.store.clone(), self.state.clone());
+            let look = async move { keep::look(&target, &store, &indices, &state).await };
+            self.checking = Some(Box::pin(look));
         }
         match self.drop_at {
             Some(due) if due > now => wakes[3] = Some(due),
@@ -576,11 +607,11 @@ impl Applier {
             }
         });
         let target = self.target.clone();
-        let guard = IndexGuard { target: target.clone(), indices: self.indices.clone() };
-        let (rows, limits) = (self.rows.clone(), self.limits);
+        let guard = self.guard.clone();
+        let (rows, limits, lanes) = (self.rows.clone(), self.limits, self.lanes);
         let work = Box::pin(async move {
             match sealed.has_holes() {
-                false => deliver(&target, &guard, &sealed).await,
+                false => deliver_in_lanes(&target, &guard, lanes, sealed).await,
                 true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,
             }
         });

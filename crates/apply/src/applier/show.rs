@@ -16,6 +16,7 @@ use super::{Applier, keep};
 use crate::Error;
 use crate::backoff::persist;
 use crate::indices::{self, Managed, Owner};
+use crate::letters;
 use crate::state::{State, unix_seconds};
 use crate::suspects::Kept;
 use crate::target::Target;
@@ -221,6 +222,7 @@ async fn drop_unread(target: &Target, alias: &str, name: &String) -> Result<bool
         return Ok(false);
     }
     target.delete_index(name).await?;
+    letters::forget_index(target, name).await?;
     Ok(true)
 }
 

@@ -94,11 +94,15 @@ pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> App
     let store = Store::new(target.clone(), "1", "d", "s");
     let config = ApplierConfig {
         limits,
+        lanes: 1,
+        check_every: Duration::from_secs(60),
         refresh: Duration::from_millis(10),
         keep: Duration::ZERO,
         zombie_limit: Duration::from_secs(900),
     };
-    let mut applier = Applier::new(config, target, store, indices, state, Arc::new(NoRows));
+    let letters = Letters::new(target.clone(), indices.clone(), 10);
+    let rows = Arc::new(NoRows);
+    let mut applier = Applier::new(config, target, store, indices, state, rows, letters);
     applier.begin_session(Session { replay_end: Lsn::new(replay_end) });
     applier.set_dry(true);
     applier

@@ -25,6 +25,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable};
 
 use super::fill::{self, Fill, RowRef};
+use crate::letters::Reason;
 use crate::version::Version;
 
 /// When a batch is full.
@@ -34,6 +35,14 @@ pub struct Limits {
     pub bytes: usize,
     /// Operations.
     pub rows: usize,
+}
+
+impl Limits {
+    /// Room for so many requests.
+    pub(crate) fn times(self, requests: usize) -> Self {
+        let (bytes, rows) = (self.bytes * requests, self.rows * requests);
+        Limits { bytes, rows }
+    }
 }
 
 /// One operation as it is handed to [`Batch::push`].
@@ -78,8 +87,17 @@ pub(crate) struct Op {
     pub(crate) origin: Origin,
     /// Another operation of the same key and transaction follows.
     dead: bool,
-    /// What is missing in its source.
-    pub(super) fill: Option<Arc<Fill>>,
+    /// What else is to be known of it.
+    pub(super) note: Option<Arc<Note>>,
+}
+
+/// What is to be known of few operations.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// This is missing in its source.
+    Fill(Fill),
+    /// It deletes the document of a row that can't become one.
+    Refused(Reason),
 }
 
 /// Operations of whole transactions, and the beginning of one more.
@@ -111,7 +129,12 @@ pub(crate) struct Sealed {
 }
 
 const DELETE: &[u8] = b"{\"delete\":{\"_index\":\"";
-pub(super) const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
+const HASHER: FixedState = FixedState::with_seed(0x077a_12e5);
+
+/// The hash of a document's index and id, not escaped, that operations and dead letters go by.
+pub(crate) fn key_hash(index: u32, id: &[u8]) -> u64 {
+    HASHER.hash_one((index, id))
+}
 
 impl Batch {
     /// An empty batch.
@@ -186,14 +209,14 @@ impl Batch {
         self.body.push(b'\n');
         if !fill.holes.is_empty() {
             self.early += usize::from(fill.early);
-            op.fill = Some(Arc::new(fill));
+            op.note = Some(Arc::new(Note::Fill(fill)));
         }
         self.push(op);
     }
 
     /// The last operation of the open transaction on this document, as far as it is here.
     fn earlier(&self, index: u32, id: &[u8]) -> Option<&Op> {
-        let hash = HASHER.hash_one((index, id));
+        let hash = key_hash(index, id);
         let mut escaped = Vec::new();
         document::write_json_string(id, &mut escaped);
         let Batch { ops, body, keys, open_from, .. } = self;
@@ -210,6 +233,13 @@ impl Batch {
     /// Appends the deletion of a document.
     pub fn delete(&mut self, write: &Write<'_>) {
         let op = self.action(write, DELETE);
+        self.push(op);
+    }
+
+    /// Appends the deletion of a document whose row can't become one any more: a dead letter says why.
+    pub(crate) fn refuse(&mut self, write: &Write<'_>, reason: Reason) {
+        let mut op = self.action(write, b"{\"delete\":{\"_index\":\"");
+        op.note = Some(Arc::new(Note::Refused(reason)));
         self.push(op);
     }
 
@@ -303,7 +333,7 @@ impl Batch {
 
     /// The action line.
     fn action(&mut self, write: &Write<'_>, verb: &[u8]) -> Op {
-        let hash = HASHER.hash_one((write.index, write.id));
+        let hash = key_hash(write.index, write.id);
         let again = self.sent_version == Some(write.version) && self.sent.contains(&hash);
         let body = &mut self.body;
         let start = body.len();
@@ -331,7 +361,7 @@ impl Batch {
             version: write.version,
             origin: write.origin,
             dead: false,
-            fill: None,
+            note: None,
         }
     }
 
@@ -378,7 +408,7 @@ impl Sealed {
 
     /// Values are missing in some of its documents.
     pub(crate) fn has_holes(&self) -> bool {
-        self.ops.iter().any(|op| op.fill.is_some())
+        self.ops.iter().any(|op| op.fill().is_some())
     }
 
     /// The numbers of the concrete indices that it writes to.
@@ -410,10 +440,36 @@ impl Op {
         self.lines(body).starts_with(DELETE)
     }
 
+    /// What is missing in its source.
+    pub(super) fn fill(&self) -> Option<&Fill> {
+        match self.note.as_deref() {
+            Some(Note::Fill(fill)) => Some(fill),
+            _ => None,
+        }
+    }
+
+    /// Why its row has no document.
+    pub(super) fn refused(&self) -> Option<&Reason> {
+        match self.note.as_deref() {
+            Some(Note::Refused(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+
+    pub(super) fn with(self, note: Note) -> Op {
+        Op { note: Some(Arc::new(note)), ..self }
+    }
+
+    /// Another operation on the same document, at the same version.
+    pub(super) fn at(&self, start: usize, len: usize, id_start: usize) -> Op {
+        Op { start, len, id_start, note: None, ..self.clone() }
+    }
+
     /// The same, complete, at another place and of another length.
     pub(super) fn moved(&self, start: usize, len: usize) -> Op {
         let id_start = start + (self.id_start - self.start);
-        Op { start, len, id_start, fill: None, ..self.clone() }
+        let note = self.note.clone().filter(|note| !matches!(**note, Note::Fill(_)));
+        Op { start, len, id_start, note, ..self.clone() }
     }
 
     /// The source; none of a delete.

@@ -1,7 +1,8 @@
 //! Sends one batch until every operation in it has a definite outcome.
 //!
 //! What failed for the moment is sent again, with growing pauses, for as long as it takes: the stream behind it waits,
-//! and nothing is confirmed meanwhile. What can't succeed stops the connector. An attempt whose answer never came may
+//! and nothing is confirmed meanwhile. A document that the target will never take becomes a dead letter ([`refused`]); what
+//! else can't succeed stops the connector. An attempt whose answer never came may
 //! have been executed, so from then on a conflict with the operation's own version counts as its success.
 
 use std::collections::HashSet;
@@ -14,8 +15,10 @@ use tracing::warn;
 use super::answer::{self, Item};
 use super::batch::{Op, Sealed, select};
 use super::outcome::{Outcome, Sent, judge};
+use super::refused;
 use crate::Error;
 use crate::backoff::Backoff;
+use crate::letters::{Letters, Reason, Refused};
 use crate::target::{Answer, Target, explain, shorten};
 use crate::version::Version;
 
@@ -28,6 +31,9 @@ pub(crate) trait Guard: Sync {
     /// The table that an index belongs to, for messages.
     fn table_of(&self, index: &str) -> Option<String>;
 
+    /// Where the rows go that have no document.
+    fn letters(&self) -> &Letters;
+
     /// These operations may be executed at any time: their request got no definite answer.
     fn unknown(&self, _ops: &[Op], _body: &[u8]) {}
 
@@ -36,7 +42,7 @@ pub(crate) trait Guard: Sync {
 }
 
 /// What became of a batch.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Delivered {
     /// Operations that the index did not need, having something newer.
     pub(crate) superseded: u64,
@@ -44,6 +50,8 @@ pub(crate) struct Delivered {
     pub(crate) retries: u64,
     /// Documents that were completed from the row as it is now.
     pub(crate) reselected: u64,
+    /// Documents that have a dead letter now, by the number of their index and their hash.
+    pub(crate) refused: Vec<(u32, u64)>,
 }
 
 impl Delivered {
@@ -52,6 +60,7 @@ impl Delivered {
         self.superseded += part.superseded;
         self.retries += part.retries;
         self.reselected += part.reselected;
+        self.refused.extend(part.refused);
     }
 }
 
@@ -72,51 +81,77 @@ pub(crate) async fn deliver(
     guard: &impl Guard,
     sealed: &Sealed,
 ) -> Result<Delivered, Error> {
-    let mut delivered = Delivered::default();
-    let mut todo =
-        vec![Rest { body: sealed.body.clone(), ops: sealed.ops.clone(), retried: false }];
-    let mut backoff = Backoff::default();
-    let mut ours = Ours { sealed, versions: None };
-    // Parts are kept in the order of the stream: a key may be in two of them.
-    while let Some(mut rest) = todo.pop() {
-        if rest.ops.is_empty() {
-            continue;
-        }
-        let verdict = match target.bulk(rest.body.clone()).await {
-            Ok(answer) => read_answer(guard, &rest, &answer, &mut ours, &mut delivered)?,
-            Err(error) => Verdict::Unknown(error.to_string(), error.may_have_been_executed()),
-        };
-        match verdict {
-            Verdict::Complete => {
-                backoff = Backoff::default();
-                continue;
-            }
-            Verdict::TooLarge => {
-                let (first, second) = split(&rest)?;
-                todo.push(second);
-                todo.push(first);
-                continue;
-            }
-            Verdict::Again { ops, why } => {
-                warn_of(&backoff, ops.len(), &why);
-                let (body, ops) = select(&rest.body, &rest.ops, |at, _| ops.contains(&at));
-                todo.push(Rest { body, ops, retried: rest.retried });
-            }
-            Verdict::Unknown(why, executed) => {
-                warn_of(&backoff, rest.ops.len(), &why);
-                rest.retried |= executed;
-                if executed {
-                    guard.unknown(&rest.ops, &rest.body);
-                }
-                todo.push(rest);
-                guard_until_answered(guard, &mut backoff).await?;
-            }
-        }
-        delivered.retries += 1;
-        tokio::time::sleep(backoff.next()).await;
-    }
+    let mut delivery = Delivery {
+        target,
+        guard,
+        ours: Ours { sealed, versions: None },
+        delivered: Delivered::default(),
+        refused: Vec::new(),
+    };
+    delivery.send(sealed.body.clone(), sealed.ops.clone()).await?;
     guard.delivered(sealed);
+    if !delivery.refused.is_empty() {
+        let (body, ops) = refused::removals(sealed, &mut delivery.refused);
+        let removals = Sealed { body, ops, ..*sealed };
+        delivery.send(removals.body.clone(), removals.ops.clone()).await?;
+        guard.delivered(&removals);
+    }
+    let Delivery { mut delivered, refused, .. } = delivery;
+    delivered.refused = refused::settle(guard.letters(), sealed, refused).await?;
     Ok(delivered)
+}
+
+/// One batch on its way.
+struct Delivery<'a, G> {
+    target: &'a Target,
+    guard: &'a G,
+    ours: Ours<'a>,
+    delivered: Delivered,
+    refused: Vec<Refused>,
+}
+
+impl<G: Guard> Delivery<'_, G> {
+    async fn send(&mut self, body: Bytes, ops: Vec<Op>) -> Result<(), Error> {
+        let mut todo = vec![Rest { body, ops, retried: false }];
+        let mut backoff = Backoff::default();
+        // Parts are kept in the order of the stream: a key may be in two of them.
+        while let Some(mut rest) = todo.pop() {
+            if rest.ops.is_empty() {
+                continue;
+            }
+            let verdict = match self.target.bulk(rest.body.clone()).await {
+                Ok(answer) => self.read_answer(&rest, &answer)?,
+                Err(error) => Verdict::Unknown(error.to_string(), error.may_have_been_executed()),
+            };
+            match verdict {
+                Verdict::Complete => {
+                    backoff = Backoff::default();
+                    continue;
+                }
+                Verdict::TooLarge => {
+                    todo.extend(self.split(&rest)?);
+                    continue;
+                }
+                Verdict::Again { ops, why } => {
+                    warn_of(&backoff, ops.len(), &why);
+                    let (body, ops) = select(&rest.body, &rest.ops, |at, _| ops.contains(&at));
+                    todo.push(Rest { body, ops, retried: rest.retried });
+                }
+                Verdict::Unknown(why, executed) => {
+                    warn_of(&backoff, rest.ops.len(), &why);
+                    rest.retried |= executed;
+                    if executed {
+                        self.guard.unknown(&rest.ops, &rest.body);
+                    }
+                    todo.push(rest);
+                    guard_until_answered(self.guard, &mut backoff).await?;
+                }
+            }
+            self.delivered.retries += 1;
+            tokio::time::sleep(backoff.next()).await;
+        }
+        Ok(())
+    }
 }
 
 enum Verdict {
@@ -147,53 +182,75 @@ impl Ours<'_> {
     }
 }
 
-fn read_answer(
-    guard: &impl Guard,
-    rest: &Rest,
-    answer: &Answer,
-    ours: &mut Ours<'_>,
-    delivered: &mut Delivered,
-) -> Result<Verdict, Error> {
-    match answer.status {
-        StatusCode::OK => {}
-        StatusCode::PAYLOAD_TOO_LARGE => return Ok(Verdict::TooLarge),
-        status => return whole_request(status, answer),
-    }
-    let items = match answer::parse(&answer.body, rest.ops.len()) {
-        Ok(items) => items,
-        Err(why) => {
-            return Ok(Verdict::Unknown(format!("the answer can't be read: {why}"), true));
+impl<G: Guard> Delivery<'_, G> {
+    fn read_answer(&mut self, rest: &Rest, answer: &Answer) -> Result<Verdict, Error> {
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::PAYLOAD_TOO_LARGE => return Ok(Verdict::TooLarge),
+            status => return whole_request(status, answer),
         }
-    };
-    let mut again = Vec::new();
-    let mut reason = String::new();
-    for (at, (op, item)) in rest.ops.iter().zip(&items).enumerate() {
-        let sent = Sent { version: op.version, origin: op.origin, retried: rest.retried };
-        match judge(sent, item) {
-            Outcome::Done => {}
-            Outcome::Superseded => delivered.superseded += 1,
-            Outcome::ForeignVersion(current)
-                if current > op.version && ours.contains(op.hash, current) =>
-            {
-                delivered.superseded += 1;
+        let items = match answer::parse(&answer.body, rest.ops.len()) {
+            Ok(items) => items,
+            Err(why) => {
+                return Ok(Verdict::Unknown(format!("the answer can't be read: {why}"), true));
             }
-            Outcome::Retry => {
-                if again.is_empty() {
-                    reason = item_text(item);
+        };
+        let mut again = Vec::new();
+        let mut reason = String::new();
+        for (at, (op, item)) in rest.ops.iter().zip(&items).enumerate() {
+            let sent = Sent { version: op.version, origin: op.origin, retried: rest.retried };
+            match judge(sent, item) {
+                Outcome::Done => {}
+                Outcome::Superseded => self.delivered.superseded += 1,
+                Outcome::ForeignVersion(current)
+                    if current > op.version && self.ours.contains(op.hash, current) =>
+                {
+                    self.delivered.superseded += 1;
                 }
-                // A primary that did not answer the node that asked it may yet do it.
-                if item.status == 408 || item.status >= 500 {
-                    guard.unknown(std::slice::from_ref(op), &rest.body);
+                Outcome::Retry => {
+                    if again.is_empty() {
+                        reason = item_text(item);
+                    }
+                    // A primary that did not answer the node that asked it may yet do it.
+                    if item.status == 408 || item.status >= 500 {
+                        self.guard.unknown(std::slice::from_ref(op), &rest.body);
+                    }
+                    again.push(at);
                 }
-                again.push(at);
+                Outcome::Refused if op.source(&rest.body).is_some() => {
+                    self.refused.push(refused::refused(op, &rest.body, refused::reason_of(item)));
+                }
+                definite => return Err(stop(self.guard, &definite, op, &rest.body, item)),
             }
-            definite => return Err(stop(guard, &definite, op, &rest.body, item)),
+        }
+        if again.is_empty() {
+            return Ok(Verdict::Complete);
+        }
+        Ok(Verdict::Again { ops: again, why: reason })
+    }
+
+    /// Two halves of a request that was too large, the second first. A document that is too large alone is refused.
+    fn split(&mut self, rest: &Rest) -> Result<Vec<Rest>, Error> {
+        let half = rest.ops.len() / 2;
+        let part = |keep: &dyn Fn(usize) -> bool| {
+            let (body, ops) = select(&rest.body, &rest.ops, |at, _| keep(at));
+            Rest { body, ops, retried: rest.retried }
+        };
+        match rest.ops.as_slice() {
+            [op] if op.source(&rest.body).is_some() => {
+                let bytes = rest.body.len();
+                let text =
+                    format!("413: {bytes} bytes are more than the target takes in a request");
+                self.refused.push(refused::refused(op, &rest.body, Reason::plain(text)));
+                Ok(Vec::new())
+            }
+            [_] => Err(Error::stop(
+                "the target takes no request of any size: 413",
+                "raise http.max_content_length of the search server, or the limit of a proxy before it",
+            )),
+            _ => Ok(vec![part(&|at| at >= half), part(&|at| at < half)]),
         }
     }
-    if again.is_empty() {
-        return Ok(Verdict::Complete);
-    }
-    Ok(Verdict::Again { ops: again, why: reason })
 }
 
 /// An answer to the request as a whole: no item was looked at, except behind a gateway that gave up waiting.
@@ -263,27 +320,6 @@ fn item_text(item: &Item<'_>) -> String {
         }
         None => item.status.to_string(),
     }
-}
-
-/// Two halves of a request that was too large.
-fn split(rest: &Rest) -> Result<(Rest, Rest), Error> {
-    let half = rest.ops.len() / 2;
-    if half == 0 {
-        let id = rest.ops.first().map(|op| op.id(&rest.body)).unwrap_or_default();
-        return Err(Error::stop(
-            format!(
-                "document {} of {} bytes is larger than the target takes",
-                String::from_utf8_lossy(id),
-                rest.body.len()
-            ),
-            "raise http.max_content_length of the search server, or leave the column out with `exclude`",
-        ));
-    }
-    let part = |keep: &dyn Fn(usize) -> bool| {
-        let (body, ops) = select(&rest.body, &rest.ops, |at, _| keep(at));
-        Rest { body, ops, retried: rest.retried }
-    };
-    Ok((part(&|at| at < half), part(&|at| at >= half)))
 }
 
 fn warn_of(backoff: &Backoff, operations: usize, why: &str) {

@@ -1,26 +1,36 @@
 //! Deliveries against answers that a real server can't be made to give at will.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use change::{CommitLsn, Lsn};
 
 use super::super::batch::{Batch, Limits, Origin, Write};
 use super::*;
+use crate::indices::Indices;
+use crate::letters::Letters;
 use crate::stub::{Reply, Stub};
 use crate::{Kind, Version};
 
 /// Counts how often the indices were checked, and finds them as they were.
-#[derive(Default)]
-struct Checks(std::sync::atomic::AtomicUsize);
+struct Checks {
+    count: AtomicUsize,
+    letters: Letters,
+}
 
 impl Guard for Checks {
     async fn check(&self) -> Result<(), Error> {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     fn table_of(&self, index: &str) -> Option<String> {
         (index == "p-g1").then(|| "public.p".to_owned())
+    }
+
+    fn letters(&self) -> &Letters {
+        &self.letters
     }
 }
 
@@ -65,9 +75,20 @@ fn conflict(with: Version) -> String {
 }
 
 async fn delivered(stub: &Stub, sealed: &Sealed) -> (Result<Delivered, Error>, usize) {
-    let (target, checks) = (stub.target().await, Checks::default());
+    delivered_with(stub, sealed, 10).await
+}
+
+/// With room for so many dead letters.
+async fn delivered_with(
+    stub: &Stub,
+    sealed: &Sealed,
+    cap: usize,
+) -> (Result<Delivered, Error>, usize) {
+    let target = Arc::new(stub.target().await);
+    let letters = Letters::new(target.clone(), Indices::default(), cap);
+    let checks = Checks { count: AtomicUsize::new(0), letters };
     let result = deliver(&target, &checks, sealed).await;
-    (result, checks.0.into_inner())
+    (result, checks.count.into_inner())
 }
 
 #[tokio::test]
@@ -112,13 +133,48 @@ async fn a_foreign_version_stops() {
 }
 
 #[tokio::test]
-async fn a_refused_document_stops_and_is_named() {
-    let script = vec![outcomes(&[(201, ""), (400, "failed to parse")])];
+async fn a_refused_document_goes_and_leaves_a_letter() {
+    let stub = Stub::start(vec![outcomes(&[(201, ""), (400, "failed to parse"), (201, "")])]).await;
+    let (result, _) = delivered(&stub, &batch(&["a", "b", "c"], Origin::Live)).await;
+    assert_eq!(result.unwrap().refused.len(), 1);
+    let deletion = format!(
+        r#"{{"delete":{{"_index":"p-g1","_id":"b","version":{},"version_type":"external_gte"}}}}"#,
+        version(808)
+    );
+    assert_eq!(stub.bulk(1).trim_end(), deletion);
+    let letter = stub.bulk(2);
+    for said in [
+        "wal2es-dead-letters",
+        r#""id":"b""#,
+        r#""lsn":"0/328""#,
+        r#""document":"{}""#,
+        "failed to parse",
+    ] {
+        assert!(letter.contains(said), "{said}: {letter}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_right_in_the_same_batch_leaves_none() {
+    let script = vec![outcomes(&[(400, "bad"), (201, "")])];
     let stub = Stub::start(script).await;
-    let (result, _) = delivered(&stub, &batch(&["a", "b"], Origin::Live)).await;
+    let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Live)).await;
+    assert_eq!(result.unwrap().refused, []);
+    assert_eq!(stub.bulks().len(), 1);
+    // Only the last one counts.
+    let stub = Stub::start(vec![outcomes(&[(400, "bad"), (400, "worse")])]).await;
+    let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Live)).await;
+    assert_eq!((result.unwrap().refused.len(), stub.ids(1).len()), (1, 1));
+    assert!(stub.bulk(2).contains("worse"));
+}
+
+#[tokio::test]
+async fn more_letters_than_there_may_be_stop() {
+    let stub = Stub::start(vec![outcomes(&[(400, "bad"), (400, "bad")])]).await;
+    let (result, _) = delivered_with(&stub, &batch(&["a", "b"], Origin::Live), 1).await;
     let error = result.unwrap_err();
     assert_eq!(error.kind(), Kind::Stop);
-    assert!(error.to_string().contains("document \"b\" of the commit at 0/328"), "{error}");
+    assert!(error.to_string().contains("2 rows have no document"), "{error}");
 }
 
 #[tokio::test]
@@ -162,7 +218,8 @@ async fn a_request_that_is_too_large_is_split_in_order() {
 
     let stub = Stub::start(vec![too_large()]).await;
     let (result, _) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
-    assert!(result.unwrap_err().to_string().contains("larger than the target takes"));
+    assert_eq!(result.unwrap().refused.len(), 1);
+    assert!(stub.bulk(2).contains("more than the target takes"));
 }
 
 #[tokio::test]
@@ -170,19 +227,4 @@ async fn two_rows_of_a_copy_with_one_id_stop() {
     let stub = Stub::start(vec![outcomes(&[(201, ""), (409, &conflict(version(800)))])]).await;
     let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Copy)).await;
     assert!(result.unwrap_err().to_string().contains("two rows have the same id"));
-}
-
-#[tokio::test]
-async fn a_refusal_names_table_document_and_cause() {
-    let answer = r#"{"errors":true,"items":[{"index":{"status":400,"error":{
-        "type":"mapper_parsing_exception","reason":"failed to parse","caused_by":{"type":"t","reason":"too long"}}}}]}"#;
-    let stub = Stub::start(vec![Reply::Answer(200, answer.to_owned())]).await;
-    let (result, _) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), Kind::Stop);
-    assert_eq!(
-        error.to_string(),
-        "public.p (index p-g1): the target refuses document \"a\" of the commit at 0/320: \
-         400 mapper_parsing_exception: failed to parse (too long)"
-    );
 }

@@ -61,7 +61,7 @@ pub(super) fn from_operation<'p>(
     let moved = (base != id).then_some(base);
     let fill = Fill::new(row, partial, moved);
     let no_holes = Fill::default();
-    let lacking = op.fill.as_deref().unwrap_or(&no_holes);
+    let lacking = op.fill().unwrap_or(&no_holes);
     let whole = op.source(body).map(|source| with_nulls(source, &lacking.holes));
     let Some(fields) = whole.as_deref().and_then(fields) else {
         return (Cow::Borrowed(&partial.source), fill);

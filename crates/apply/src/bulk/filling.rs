@@ -17,21 +17,31 @@ use std::pin::Pin;
 use bytes::Bytes;
 use change::Lsn;
 
-use super::batch::{HASHER, Op, Sealed};
+use super::batch::{Op, Sealed, key_hash};
 use super::deliver::{Delivered, Guard, deliver, guard_until_answered};
 use super::fill::{Fill, RowRef, fields, splice};
 use super::{Limits, Origin};
 use crate::backoff::Backoff;
+use crate::letters::Reason;
 use crate::target::{ApiError, Document, Target};
 use crate::{Error, Kind};
-
-use std::hash::BuildHasher as _;
 
 /// So many documents are read at once.
 const AT_ONCE: usize = 32;
 
 /// What becomes of [`Rows::current`].
-pub type CurrentRow<'a> = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>, Error>> + Send + 'a>>;
+pub type CurrentRow<'a> = Pin<Box<dyn Future<Output = Result<Current, Error>> + Send + 'a>>;
+
+/// A row as it is now.
+#[derive(Debug)]
+pub enum Current {
+    /// Its document.
+    Document(Vec<u8>),
+    /// There is none with that key.
+    Gone,
+    /// It can't become a document, and why.
+    Impossible(String),
+}
 
 /// The rows of the tables as they are now.
 pub trait Rows: Send + Sync {
@@ -108,7 +118,7 @@ impl<G: Guard> Filling<'_, G> {
     }
 
     fn fill_of(&self, at: usize) -> Option<&Fill> {
-        self.sealed.ops.get(at)?.fill.as_deref()
+        self.sealed.ops.get(at)?.fill()
     }
 
     /// The early operations of the transaction that begins at `at`; none if none does.
@@ -127,7 +137,7 @@ impl<G: Guard> Filling<'_, G> {
     fn end_of_chunk(&self, from: usize) -> usize {
         let (mut fills, mut bytes) = (0, 0);
         for (at, op) in self.sealed.ops.iter().enumerate().skip(from) {
-            fills += usize::from(op.fill.is_some());
+            fills += usize::from(op.fill().is_some());
             bytes += op.lines(&self.sealed.body).len();
             let full = fills > AT_ONCE || bytes > self.limits.bytes;
             if at > from && (full || !self.early_from(at).is_empty()) {
@@ -152,7 +162,7 @@ impl<G: Guard> Filling<'_, G> {
             Some(base) => {
                 let mut id = Vec::new();
                 document::write_json_string(base, &mut id);
-                Base { hash: HASHER.hash_one((op.index, base.as_slice())), id: id.into() }
+                Base { hash: key_hash(op.index, base), id: id.into() }
             }
         }
     }
@@ -235,10 +245,17 @@ impl<G: Guard> Filling<'_, G> {
         }
         let now = self.rows.current(&fill.row).await?;
         delivered.reselected += 1;
-        match now.map(|now| filled(source, fill, &now)) {
-            Some(Some(whole)) => part.push(op, action, &whole),
-            Some(None) => return Err(no_such_field(op, &self.sealed.body)),
-            None => {}
+        let now = match now {
+            Current::Document(now) => now,
+            Current::Gone => return Ok(()),
+            Current::Impossible(why) => {
+                part.refuse(op, &self.sealed.body, Reason::plain(why));
+                return Ok(());
+            }
+        };
+        match filled(source, fill, &now) {
+            Some(whole) => part.push(op, action, &whole),
+            None => return Err(no_such_field(op, &self.sealed.body)),
         }
         Ok(())
     }
@@ -292,6 +309,13 @@ impl Part {
                 && other.id(&self.body) == &*base.id
         });
         of_base.next()
+    }
+
+    /// Adds, in place of `op`, the deletion of a document that its row can't have.
+    fn refuse(&mut self, op: &Op, body: &[u8], reason: Reason) {
+        let deletion = op.refusal(body, reason, &mut self.body);
+        self.by_hash.entry(op.hash).or_default().push(self.ops.len());
+        self.ops.push(deletion);
     }
 
     /// Adds `op` with this action line and source.

@@ -5,11 +5,16 @@ mod batch;
 mod deliver;
 mod fill;
 mod filling;
+mod lanes;
 mod outcome;
+mod refused;
 
+pub(crate) use batch::key_hash;
 pub use batch::{Batch, Limits, Origin, Write};
 pub(crate) use batch::{Op, Sealed};
 pub(crate) use deliver::{Delivered, Guard, deliver};
 pub use fill::RowRef;
 pub(crate) use filling::deliver_filled;
-pub use filling::{CurrentRow, Rows};
+pub use filling::{Current, CurrentRow, Rows};
+pub(crate) use lanes::deliver_in_lanes;
+pub(crate) use outcome::current_version;

@@ -49,7 +49,7 @@ pub(crate) fn judge(sent: Sent, item: &Item<'_>) -> Outcome {
             None => Outcome::Nonsense,
         },
         (400, Some(error)) if error.kind == "index_closed_exception" => Outcome::IndexGone,
-        (400, Some(_)) => Outcome::Refused,
+        (400 | 413, Some(_)) => Outcome::Refused,
         (404, Some(_)) => Outcome::IndexGone,
         // 403 is an index block (flood stage before it became 429, or an operator's): it may be lifted.
         (403 | 408 | 429 | 500.., Some(_)) => Outcome::Retry,
@@ -69,15 +69,23 @@ fn conflict(sent: Sent, current: Version) -> Outcome {
         // or between two nodes.
         Origin::Live if current == sent.version => Outcome::Done,
         // A repair or a copy that was made later shows this change already.
-        Origin::Live if current.is_copied() && current.commit() >= sent.version.commit() => {
+        Origin::Live if current.is_copied() && is_soon_after(current, sent.version) => {
             Outcome::Superseded
         }
         Origin::Live => Outcome::ForeignVersion(current),
     }
 }
 
+/// No stream is so many bytes behind its server: a copy beyond that is none of ours.
+const FAR: u64 = 1 << 44;
+
+fn is_soon_after(copy: Version, change: Version) -> bool {
+    let (copy, change) = (copy.commit(), change.commit());
+    copy >= change && copy.since(change) < FAR
+}
+
 /// `… current version [10] is higher or equal to the one provided [9]`: the only place where the answer tells it.
-fn current_version(reason: &str) -> Option<Version> {
+pub(crate) fn current_version(reason: &str) -> Option<Version> {
     let (_, rest) = reason.split_once("current version [")?;
     let (number, _) = rest.split_once(']')?;
     number.parse().ok().map(Version::from_raw)
@@ -137,6 +145,12 @@ mod tests {
             (Origin::Live, false, at(800), Outcome::Done),
             (Origin::Live, false, at(808), Outcome::ForeignVersion(at(808))),
             (Origin::Live, false, Version::copied(Lsn::new(800)), Outcome::Superseded),
+            (
+                Origin::Live,
+                false,
+                Version::copied(Lsn::new(1 << 53)),
+                Outcome::ForeignVersion(Version::copied(Lsn::new(1 << 53))),
+            ),
             (
                 Origin::Live,
                 false,

@@ -15,6 +15,7 @@ use super::log::{Change, Log, Transaction};
 use super::server::{Faults, Server};
 use crate::applier::tests::{NoRows, plan, state};
 use crate::indices::{Indices, Managed};
+use crate::letters::Letters;
 use crate::state::{State, Store};
 use crate::target::{Target, TargetConfig};
 use crate::{Applier, ApplierConfig, Error, Kind, Limits, Session};
@@ -147,12 +148,16 @@ impl Process<'_> {
         let entry = state.indexes[0].clone();
         let indices = Indices::new(vec![Managed::new(plan(), entry, 0)]);
         let config = ApplierConfig {
+            lanes: 2,
+            check_every: Duration::from_secs(60),
             limits: self.run.limits,
             refresh: Duration::from_millis(5),
             keep: Duration::ZERO,
             zombie_limit: self.run.zombie_limit,
         };
-        let mut applier = Applier::new(config, target, store, indices, state, Arc::new(NoRows));
+        let letters = Letters::new(target.clone(), indices.clone(), 10);
+        let rows = Arc::new(NoRows);
+        let mut applier = Applier::new(config, target, store, indices, state, rows, letters);
         applier.recall_suspects().await?;
         Ok(applier)
     }

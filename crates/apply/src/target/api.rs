@@ -12,7 +12,7 @@ use super::answers::{
     ComposableTemplates, Counted, Doc, ErrorBody, Found, IndexStats, Refreshed, Stats, Template,
     Uuid, Written,
 };
-use super::client::{Answer, Client, SendError};
+use super::client::{ANSWER_LIMIT, Answer, Client, SendError};
 use super::config::TargetConfig;
 use super::info::ServerInfo;
 use crate::Error;
@@ -142,12 +142,25 @@ impl Target {
         body: Option<&Value>,
         good: &[u16],
     ) -> Result<Answer, ApiError> {
+        self.call_for(ANSWER_LIMIT, method, path, body, good).await
+    }
+
+    /// The same for an answer of up to `limit` bytes.
+    pub(super) async fn call_for(
+        &self,
+        limit: usize,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        good: &[u16],
+    ) -> Result<Answer, ApiError> {
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        self.call_raw(method, path, body, good).await
+        self.call_raw(limit, method, path, body, good).await
     }
 
     pub(super) async fn call_raw(
         &self,
+        limit: usize,
         method: Method,
         path: &str,
         body: Bytes,
@@ -156,7 +169,8 @@ impl Target {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let mut backoff = Backoff::default();
         loop {
-            let answer = self.client.send(method.clone(), path, JSON, body.clone()).await?;
+            let answer =
+                self.client.send_for(limit, method.clone(), path, JSON, body.clone()).await?;
             let starting = matches!(answer.status.as_u16(), 429 | 503);
             if !starting || backoff.attempts() >= PATIENCE {
                 return expect(&what, answer, good);
@@ -252,6 +266,30 @@ impl Target {
         let answer = self.call(Method::POST, &path, None, &[200]).await?;
         let refreshed: Refreshed = read("the refresh", &answer)?;
         Ok(refreshed.shards.failed == 0 && refreshed.shards.successful > 0)
+    }
+
+    /// Refreshes an index; false if there is none of that name.
+    pub(crate) async fn refresh_if_there(&self, name: &str) -> Result<bool, ApiError> {
+        let path = format!("{}/_refresh", segment(name));
+        let answer = self.call(Method::POST, &path, None, &[200, 404]).await?;
+        Ok(answer.status == StatusCode::OK)
+    }
+
+    /// The answer to a [search](https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-search). Small ones
+    /// alone: it is read as a whole.
+    pub(crate) async fn search_in(&self, index: &str, query: &Value) -> Result<Value, ApiError> {
+        let path = format!("{}/_search?allow_partial_search_results=false", segment(index));
+        let answer = self.call(Method::POST, &path, Some(query), &[200]).await?;
+        read("the search", &answer)
+    }
+
+    /// Deletes what searches find for a query, if the index is there.
+    pub(crate) async fn delete_by_query(&self, index: &str, query: &Value) -> Result<(), ApiError> {
+        let path = format!(
+            "{}/_delete_by_query?conflicts=proceed&refresh=true&ignore_unavailable=true",
+            segment(index)
+        );
+        self.call(Method::POST, &path, Some(query), &[200, 404]).await.map(drop)
     }
 
     /// Has everything written so far put into segments, which searches do not see before a refresh.
@@ -361,7 +399,7 @@ impl Target {
 }
 
 /// `/name`, encoded.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     format!("/{}", utf8_percent_encode(name, SEGMENT))
 }
 
@@ -403,6 +441,14 @@ pub(crate) fn shorten(text: &str) -> &str {
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
     what: &str,
     answer: &Answer,
+) -> Result<T, ApiError> {
+    read_borrowed(what, answer)
+}
+
+/// The same for what borrows from the answer.
+pub(super) fn read_borrowed<'a, T: Deserialize<'a>>(
+    what: &str,
+    answer: &'a Answer,
 ) -> Result<T, ApiError> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| ApiError::Unreadable { what: what.to_owned(), why: error.to_string() })

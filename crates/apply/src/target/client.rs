@@ -1,8 +1,9 @@
 //! Requests and answers.
 //!
 //! Idle connections are kept and taken again, newest first. A request that finds its connection closed before a byte
-//! of it was sent goes over a new one; any other failure is given back with what is known of it, and the caller
-//! decides. After a failure the next node has its turn.
+//! of it was sent goes over a new one. One that finds no connection goes to the next node, until each has had its turn: a
+//! start must not depend on the node that is named first. Any other failure is given back with what is known of it, and the
+//! caller decides; the next request goes to the next node.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +24,7 @@ use crate::Error;
 /// No answer within this time counts as none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// The largest answer that is read. A bulk of 10,000 items answers with about 2 MiB when every one fails.
-const ANSWER_LIMIT: usize = 64 << 20;
+pub(super) const ANSWER_LIMIT: usize = 64 << 20;
 
 /// No answer. Carries what decides whether the request can have had an effect.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub struct SendError {
 }
 
 impl SendError {
-    /// There is an answer, and it is larger than what is read of one.
+    /// There was an answer, larger than it may be.
     pub(crate) fn is_too_large(&self) -> bool {
         self.too_large
     }
@@ -114,20 +115,45 @@ impl Client {
         content_type: &'static str,
         body: Bytes,
     ) -> Result<Answer, SendError> {
-        let turn = self.current.load(Ordering::Relaxed);
-        let index = turn % self.nodes.len();
-        let answer = self.send_to(index, method, path, content_type, body).await;
-        if answer.is_err() {
-            // Another request may have moved on already.
-            let next = turn.wrapping_add(1);
-            let _ = self.current.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
+        self.send_for(ANSWER_LIMIT, method, path, content_type, body).await
+    }
+
+    /// The same for an answer of up to `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(super) async fn send_for(
+        &self,
+        limit: usize,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Answer, SendError> {
+        let mut tried = 1;
+        loop {
+            let turn = self.current.load(Ordering::Relaxed);
+            let index = turn % self.nodes.len();
+            let (method, body) = (method.clone(), body.clone());
+            let answer = self.send_to(index, limit, method, path, content_type, body).await;
+            let Err(error) = &answer else { return answer };
+            if !error.too_large {
+                // Another request may have moved on already.
+                let next = turn.wrapping_add(1);
+                let (now, then) = (Ordering::Relaxed, Ordering::Relaxed);
+                let _ = self.current.compare_exchange(turn, next, now, then);
+            }
+            if error.sent || error.untrusted || tried == self.nodes.len() {
+                return answer;
+            }
+            tried += 1;
         }
-        answer
     }
 
     async fn send_to(
         &self,
         index: usize,
+        limit: usize,
         method: Method,
         path: &str,
         content_type: &'static str,
@@ -179,14 +205,14 @@ impl Client {
                 },
             };
             let status = response.status();
-            let body = read_bounded(response.into_body()).await;
-            let body = body.map_err(|error| match error {
-                Unread::Broken(what) => fail(what, true),
-                Unread::TooLarge => SendError {
-                    too_large: true,
-                    ..fail(format!("the answer is larger than {ANSWER_LIMIT} bytes"), true)
-                },
-            })?;
+            let body = match read_bounded(response.into_body(), limit).await {
+                Ok(Some(body)) => body,
+                Ok(None) => {
+                    let what = format!("the answer is larger than {limit} bytes");
+                    return Err(SendError { too_large: true, ..fail(what, true) });
+                }
+                Err(what) => return Err(fail(what, true)),
+            };
             Ok(Answer { status, body })
         };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| {
@@ -233,23 +259,21 @@ fn authorization(credentials: &Credentials) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// Why a body was not read to its end.
-enum Unread {
-    Broken(String),
-    TooLarge,
-}
-
-async fn read_bounded(mut body: hyper::body::Incoming) -> Result<Bytes, Unread> {
+/// The whole body; nothing when it is larger than `limit`.
+async fn read_bounded(
+    mut body: hyper::body::Incoming,
+    limit: usize,
+) -> Result<Option<Bytes>, String> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Unread::Broken(explain(&error)))?;
+        let frame = frame.map_err(|error| explain(&error))?;
         let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + data.len() > ANSWER_LIMIT {
-            return Err(Unread::TooLarge);
+        if whole.len() + data.len() > limit {
+            return Ok(None);
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok(Some(whole.freeze()))
 }
 
 /// The error and what is behind it, which hyper leaves out.
@@ -257,5 +281,23 @@ fn explain(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::*;
+    use crate::stub::Stub;
+
+    #[tokio::test]
+    async fn a_node_that_is_away_is_passed_over() {
+        let stub = Stub::start(Vec::new()).await;
+        let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nobody = format!("http://{}", away.local_addr().unwrap());
+        drop(away);
+        let config = |urls: Vec<String>| TargetConfig { urls, credentials: None, ca_file: None };
+        Target::connect(&config(vec![nobody.clone(), stub.url(), nobody.clone()])).await.unwrap();
+        Target::connect(&config(vec![nobody.clone(), nobody])).await.map(drop).unwrap_err();
     }
 }

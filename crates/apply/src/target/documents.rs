@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::api::{ApiError, Target};
+use super::client::ANSWER_LIMIT;
 use crate::version::Version;
 
 /// One document as it stands in an index.
@@ -60,8 +61,9 @@ impl Target {
             body.push(b'}');
         }
         body.extend_from_slice(b"]}");
-        let answer =
-            self.call_raw(Method::POST, "/_mget?realtime=true", body.into(), &[200]).await?;
+        let answer = self
+            .call_raw(ANSWER_LIMIT, Method::POST, "/_mget?realtime=true", body.into(), &[200])
+            .await?;
         let unreadable =
             |why: String| ApiError::Unreadable { what: "the documents".to_owned(), why };
         let found: Found<'_> =

@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
+mod dead_letters;
 mod resync;
 mod rollback;
 mod run;
 mod setup;
 mod status;
 mod teardown;
+mod verify;
 mod wait;
 
 pub(crate) use setup::parse_name;
@@ -21,6 +23,7 @@ use crate::args::{Args, Command};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::source::Source;
+use crate::verify::How;
 
 /// Does what was typed.
 ///
@@ -43,7 +46,12 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
         Command::Resync { indexes, timeout } => {
             resync::perform(&args, &config, indexes, timeout).await
         }
+        Command::Verify { indexes, repair, copies, timeout } => {
+            let how = How { repair, copies };
+            verify::perform(&config, &indexes, how, timeout, json).await
+        }
         Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
+        Command::DeadLetters(what) => dead_letters::perform(&config, what, json).await,
         Command::Teardown { indices } => teardown::perform(&config, indices, json).await,
     }
 }
@@ -68,6 +76,13 @@ struct Installation {
 }
 
 impl Installation {
+    /// How many rows of the indices that are written have no document.
+    async fn dead_letters(&self) -> Result<usize, Failure> {
+        let indexes = self.state.iter().flat_map(|state| &state.indexes);
+        let names: Vec<&str> = indexes.map(|index| index.index.as_str()).collect();
+        Ok(apply::letters::list(&self.target, &names).await?.len())
+    }
+
     async fn find(config: &Config) -> Result<Self, Failure> {
         let source = Source::connect(config).await?;
         let system = source.identify().await?;

@@ -38,6 +38,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
         status.visible_lsn = Some(state.visible_lsn.to_string());
         status.lag_bytes = Some(current.since(state.applied_lsn));
         status.needs_resync = state.needs_resync.clone();
+        status.dead_letters = Some(found.dead_letters().await?);
         status.indexes = state.indexes.iter().map(Into::into).collect();
         status.indexes.extend(state.detached.iter().map(IndexStatus::detached));
     }

@@ -69,6 +69,7 @@ pub(super) async fn perform(
     for name in &names {
         if with_indices {
             found.target.delete_index(name).await?;
+            apply::letters::forget_index(&found.target, name).await?;
         } else {
             // Left to others, the index refreshes itself again.
             found.target.put_settings(name, &json!({"index.refresh_interval": null})).await?;

@@ -45,12 +45,16 @@ pub(super) async fn perform(
         let reached = state.visible_lsn;
         if reached >= goal {
             let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let letters = found.dead_letters().await?;
             let value = json!({
                 "lsn": goal.to_string(), "reached": reached.to_string(), "waited_ms": took,
-                "dead_letters": 0,
+                "dead_letters": letters,
             });
-            answer(json, &value, || {
-                format!("everything up to {goal} is searchable, no dead letters")
+            answer(json, &value, || match letters {
+                0 => format!("everything up to {goal} is searchable, no dead letters"),
+                _ => {
+                    format!("everything up to {goal} is searchable but for {letters} dead letters")
+                }
             });
             return Ok(ExitCode::SUCCESS);
         }

@@ -66,6 +66,10 @@ pub(super) fn overlay(
             *field = Some(SecretText(value));
         }
     }
+    if let Some(value) = env("WAL2ES_TARGET_CHECK_INTERVAL") {
+        target.check_interval = units::parse_duration(&value)
+            .map_err(|why| bad("WAL2ES_TARGET_CHECK_INTERVAL", why))?;
+    }
     let http = &mut config.http;
     for (name, field) in
         [("WAL2ES_HTTP_LISTEN", &mut http.listen), ("WAL2ES_HTTP_TOKEN_FILE", &mut http.token_file)]
@@ -85,15 +89,22 @@ pub(super) fn overlay(
     }
     for (name, field) in [
         ("WAL2ES_PIPELINE_BATCH_ROWS", &mut pipeline.batch_rows),
+        ("WAL2ES_PIPELINE_LANES", &mut pipeline.lanes),
+        ("WAL2ES_PIPELINE_DEAD_LETTERS_CAP", &mut pipeline.dead_letters.cap),
         ("WAL2ES_PIPELINE_COPY_WORKERS", &mut pipeline.copy_workers),
     ] {
         if let Some(value) = env(name) {
             *field = value.parse().map_err(|_| bad(name, format!("{value:?} is no number")))?;
         }
     }
-    if let Some(value) = env("WAL2ES_PIPELINE_REFRESH") {
-        pipeline.refresh =
-            units::parse_duration(&value).map_err(|why| bad("WAL2ES_PIPELINE_REFRESH", why))?;
+    for (name, field) in [
+        ("WAL2ES_PIPELINE_REFRESH", &mut pipeline.refresh),
+        ("WAL2ES_PIPELINE_KEEP_GENERATION", &mut pipeline.keep_generation),
+        ("WAL2ES_PIPELINE_ZOMBIE_LIMIT", &mut pipeline.zombie_limit),
+    ] {
+        if let Some(value) = env(name) {
+            *field = units::parse_duration(&value).map_err(|why| bad(name, why))?;
+        }
     }
     Ok(())
 }

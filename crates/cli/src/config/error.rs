@@ -3,8 +3,7 @@
 use serde_saphyr::Error;
 
 /// Keys that are announced in the manual and not built yet.
-const ANNOUNCED: &[&str] =
-    &["fields", "routing", "where", "include", "lanes", "dead_letters", "metadata"];
+const ANNOUNCED: &[&str] = &["fields", "routing", "where", "include", "metadata"];
 
 /// The message, which begins with its place (`:line:column: `), and the remedy.
 pub(super) fn explain(error: &Error) -> (String, String) {

@@ -104,7 +104,7 @@ impl Default for Source {
 }
 
 /// Where the documents go.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Target {
     /// Nodes of one cluster.
@@ -117,6 +117,22 @@ pub struct Target {
     pub api_key: Option<SecretText>,
     /// PEM file with the certificate authority; left out: those of the machine.
     pub ca_file: Option<Text>,
+    /// How often the indices are compared with what they were made as, 100ms to 24h.
+    #[serde(deserialize_with = "units::duration")]
+    pub check_interval: Duration,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Target {
+            url: Texts::default(),
+            username: None,
+            password: None,
+            api_key: None,
+            ca_file: None,
+            check_interval: Duration::from_secs(60),
+        }
+    }
 }
 
 /// A text that never prints itself.
@@ -159,6 +175,8 @@ pub struct Pipeline {
     pub batch_bytes: usize,
     /// A request is full with this many operations.
     pub batch_rows: usize,
+    /// How many requests may be in flight at once: 1 to 16. Each takes about twice `batch_bytes` of memory.
+    pub lanes: usize,
     /// How many sessions copy tables at once, in the first load: 1 to 32. Each takes about 20 MB of memory.
     pub copy_workers: usize,
     /// The longest time between two refreshes under load.
@@ -171,6 +189,22 @@ pub struct Pipeline {
     /// so long.
     #[serde(deserialize_with = "units::duration")]
     pub zombie_limit: Duration,
+    /// Rows that have no document.
+    pub dead_letters: DeadLetters,
+}
+
+/// Rows that the target refuses, or that can't become documents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// With more than this, `run` stops (exit 3): something is wrong with more than a row.
+    pub cap: usize,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        DeadLetters { cap: 10_000 }
+    }
 }
 
 impl Default for Pipeline {
@@ -178,9 +212,11 @@ impl Default for Pipeline {
         Pipeline {
             batch_bytes: 5 << 20,
             batch_rows: 10_000,
+            lanes: 2,
             copy_workers: 2,
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
+            dead_letters: DeadLetters::default(),
             zombie_limit: Duration::from_secs(15 * 60),
         }
     }
@@ -283,6 +319,13 @@ impl Config {
                 "leave it out for the default, 60s",
             ));
         }
+        let interval = self.target.check_interval;
+        if !(Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&interval) {
+            return Err(Failure::config(
+                "target.check_interval must be between 100ms and 24h",
+                "leave it out for the default, 60s",
+            ));
+        }
         let interval = self.source.watch_interval;
         if !(Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) {
             return Err(Failure::config(
@@ -321,6 +364,12 @@ impl Config {
             return Err(Failure::config(
                 "pipeline.zombie_limit must be between 1s and 24h",
                 "leave it out for the default, 15m",
+            ));
+        }
+        if !(1..=16).contains(&self.pipeline.lanes) {
+            return Err(Failure::config(
+                "pipeline.lanes must be between 1 and 16",
+                "leave it out for the default, 2",
             ));
         }
         if !(1..=32).contains(&self.pipeline.copy_workers) {

@@ -44,7 +44,7 @@ fn an_unknown_key_has_a_place_and_a_neighbour() {
     let (_, remedy) = wrong("pipeline: {zzz: 1}\n");
     assert_eq!(
         remedy,
-        "known here: batch_bytes, batch_rows, copy_workers, refresh, keep_generation"
+        "known here: batch_bytes, batch_rows, lanes, copy_workers, refresh, keep_generation, zombie_limit, dead_letters"
     );
 }
 
@@ -83,6 +83,14 @@ fn a_copy_has_at_least_one_worker() {
 }
 
 #[test]
+fn lanes_are_few() {
+    for (lanes, is_good) in [(0, false), (1, true), (16, true), (17, false)] {
+        let text = format!("target: {{url: x}}\npipeline: {{lanes: {lanes}}}\n");
+        assert_eq!(Config::parse(&text).unwrap().check().is_ok(), is_good, "{lanes}");
+    }
+}
+
+#[test]
 fn what_the_slot_may_hold_and_where_to_listen() {
     let parse = |text: &str| Config::parse(&format!("target: {{url: x}}\n{text}")).unwrap();
     let config =
@@ -114,6 +122,9 @@ fn the_environment_overrides_the_file() {
         "WAL2ES_TARGET_URL" => Some("http://y,http://z".to_owned()),
         "WAL2ES_PIPELINE_REFRESH" => Some("2s".to_owned()),
         "WAL2ES_PIPELINE_COPY_WORKERS" => Some("5".to_owned()),
+        "WAL2ES_PIPELINE_LANES" => Some("3".to_owned()),
+        "WAL2ES_PIPELINE_DEAD_LETTERS_CAP" => Some("7".to_owned()),
+        "WAL2ES_PIPELINE_ZOMBIE_LIMIT" => Some("1m".to_owned()),
         "WAL2ES_SOURCE_MAX_WAL_HELD" => Some("1GiB".to_owned()),
         "WAL2ES_SOURCE_WATCH_INTERVAL" => Some("3s".to_owned()),
         "WAL2ES_HTTP_LISTEN" => Some("127.0.0.1:1".to_owned()),
@@ -124,7 +135,9 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.source.slot.as_str(), "b");
     assert_eq!(&*config.target.url, ["http://y", "http://z"]);
     assert_eq!(config.pipeline.refresh, Duration::from_secs(2));
-    assert_eq!(config.pipeline.copy_workers, 5);
+    assert_eq!((config.pipeline.copy_workers, config.pipeline.lanes), (5, 3));
+    assert_eq!(config.pipeline.dead_letters.cap, 7);
+    assert_eq!(config.pipeline.zombie_limit, Duration::from_secs(60));
     assert_eq!(config.source.max_wal_held, 1 << 30);
     assert_eq!(config.source.watch_interval, Duration::from_secs(3));
     assert_eq!(config.http.listen.as_deref(), Some("127.0.0.1:1"));

@@ -46,6 +46,7 @@ pub(super) fn of(status: &Status, applied: Option<Applied>) -> String {
         "Operations that found something newer in the index",
         show(&superseded),
     );
+    add("wal2es_dead_letters", "gauge", "Rows that have no document", show(&status.dead_letters));
     add(
         "wal2es_suspects",
         "gauge",

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use apply::letters::Letters;
 use apply::{Applier, Indices, Report};
 use change::Lsn;
 use tokio::sync::watch;
@@ -44,6 +45,7 @@ struct Known {
     /// The first load is under way.
     loading: bool,
     indices: Option<(u32, Indices)>,
+    letters: Option<Letters>,
     applied: Option<Applied>,
     /// The indices that nothing is deleted from for now.
     held_deletes: Vec<String>,
@@ -74,6 +76,7 @@ impl Monitor {
             building: None,
             loading: false,
             indices: None,
+            letters: None,
             applied: None,
             held_deletes: Vec::new(),
             lag: Lag::default(),
@@ -145,6 +148,11 @@ impl Monitor {
         self.known().indices = Some((generation, indices.clone()));
     }
 
+    /// The rows that have no document are these.
+    pub(crate) fn letters(&self, letters: &Letters) {
+        self.known().letters = Some(letters.clone());
+    }
+
     /// How far the applier is, while it streams. Called for each chunk of the stream.
     pub(crate) fn applied(&self, applier: &Applier) {
         self.known().applied = Some(Applied {
@@ -191,6 +199,7 @@ impl Monitor {
             status.generation = Some(*generation);
             status.indexes = indices.states().iter().map(Into::into).collect();
         }
+        status.dead_letters = known.letters.as_ref().map(Letters::len);
         if let Some(applied) = known.applied {
             status.applied_lsn = Some(applied.durable.to_string());
             status.visible_lsn = Some(applied.visible.to_string());

@@ -21,6 +21,8 @@ const MOST: usize = 500;
 /// A copy under way.
 pub(crate) struct Copying {
     tables: Vec<TableProgress>,
+    /// What is done to them, for the log: `copying`.
+    doing: &'static str,
     began: Instant,
     meter: Mutex<Meter>,
 }
@@ -47,6 +49,15 @@ impl TableProgress {
 impl Copying {
     /// With the estimated number of rows of each table.
     pub(crate) fn new(tables: Vec<(String, u64)>) -> Self {
+        Self::of(tables, "copying")
+    }
+
+    /// A comparison, of tables and indices.
+    pub(crate) fn comparing(tables: Vec<(String, u64)>) -> Self {
+        Self::of(tables, "comparing")
+    }
+
+    fn of(tables: Vec<(String, u64)>, doing: &'static str) -> Self {
         let began = Instant::now();
         let tables = tables
             .into_iter()
@@ -57,7 +68,7 @@ impl Copying {
                 done: AtomicBool::new(false),
             })
             .collect();
-        Copying { tables, began, meter: Mutex::new(Meter::new(began)) }
+        Copying { tables, doing, began, meter: Mutex::new(Meter::new(began)) }
     }
 
     /// `rows` more of the table at `at` are on their way.

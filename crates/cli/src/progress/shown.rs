@@ -59,12 +59,12 @@ async fn lines(copying: Arc<Copying>) {
         let progress = copying.progress();
         if said.elapsed() >= LINE_EVERY {
             said = Instant::now();
-            say(&progress);
+            say(&progress, copying.doing);
         }
     }
 }
 
-fn say(progress: &Progress) {
+fn say(progress: &Progress, doing: &str) {
     let now: Vec<String> = progress
         .tables
         .iter()
@@ -80,7 +80,7 @@ fn say(progress: &Progress) {
         tables_done = progress.tables_done,
         tables = progress.tables_total,
         now = now.join(", "),
-        "copying"
+        "{doing}"
     );
 }
 

@@ -256,7 +256,7 @@ async fn fill(
     // The applier's own store goes on from the document as it is now.
     let mut store = prepare::store(context, source);
     store.load().await?;
-    let mut applier = prepare::applier(context, source, store, indices, own);
+    let mut applier = prepare::applier(context, source, store, indices, own).await?;
     catch_up(context, source, main, &mut applier, snapshot, &before, run).await
 }
 

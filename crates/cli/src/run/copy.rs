@@ -24,7 +24,7 @@ use wal::Connection;
 
 use self::work::{Followed, Work};
 use self::worker::Worker;
-use super::Context;
+use super::{Context, prepare};
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::source::Source;
@@ -52,6 +52,7 @@ pub(super) async fn all(
         context.config.limits(),
         snapshot.at,
         context.config.pipeline.copy_workers.max(LEAST_IN_FLIGHT),
+        prepare::letters(context, indices),
     );
     let rows = read(context, source, &snapshot, &loader).await?;
     let ended = || Failure::retry("a worker of the copy did not end", "start again");
@@ -122,7 +123,7 @@ async fn sessions(
 }
 
 /// Rows by the statistics of the server.
-async fn estimate(source: &Source, one: &Planned) -> Result<u64, Failure> {
+pub(crate) async fn estimate(source: &Source, one: &Planned) -> Result<u64, Failure> {
     const QUERY: &str = "SELECT COALESCE(sum(GREATEST(c.reltuples, 0)), 0)::bigint FROM pg_catalog.pg_class c \
          WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass))";
     let row = source.client.query_one(QUERY, &[&one.table.oid]).await?;

@@ -54,6 +54,10 @@ impl Sink for Into<'_> {
         self.0.partial(at, id, before, change, partial);
     }
 
+    fn refuse(&mut self, at: usize, id: &[u8], change: Self::Change, error: &DocumentError) {
+        self.0.refuse(at, id, change, error.to_string());
+    }
+
     fn delete(&mut self, at: usize, id: &[u8], change: Self::Change) {
         self.0.delete(at, id, change);
     }

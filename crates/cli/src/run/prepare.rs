@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::feed::Plugin;
+use apply::letters::Letters;
 use apply::{Applier, ApplierConfig, Indices, State, Store, Target};
 use change::Lsn;
 use snapshot::catalog;
@@ -92,7 +93,7 @@ pub(super) async fn prepare(
     apply::drop_unneeded_of_detached(target, &mut state).await?;
     beside::clean_up(target, system, &source, owner).await?;
     context.monitor.indices(state.generation, &indices);
-    let applier = applier(&context, &source, store, indices, state);
+    let applier = applier(&context, &source, store, indices, state).await?;
     Ok(Prepared { context, source, applier, spool, missing })
 }
 
@@ -124,22 +125,36 @@ pub(super) fn store(context: &Context, source: &Source) -> Store {
 }
 
 /// An applier that goes on from `state`.
-pub(super) fn applier(
+///
+/// # Errors
+/// The target does not tell which rows have no document.
+pub(super) async fn applier(
     context: &Context,
     source: &Source,
     store: Store,
     indices: Indices,
     state: State,
-) -> Applier {
+) -> Result<Applier, Failure> {
     let pipeline = &context.config.pipeline;
     let config = ApplierConfig {
         limits: context.config.limits(),
+        lanes: pipeline.lanes,
+        check_every: context.config.target.check_interval,
         refresh: pipeline.refresh,
         keep: pipeline.keep_generation,
         zombie_limit: pipeline.zombie_limit,
     };
     let rows = Arc::new(CurrentRows::new(context, source));
-    Applier::new(config, context.target.clone(), store, indices, state, rows)
+    let letters = letters(context, &indices);
+    letters.load().await?;
+    context.monitor.letters(&letters);
+    Ok(Applier::new(config, context.target.clone(), store, indices, state, rows, letters))
+}
+
+/// The dead letters of these indices.
+pub(super) fn letters(context: &Context, indices: &Indices) -> Letters {
+    let cap = context.config.pipeline.dead_letters.cap;
+    Letters::new(context.target.clone(), indices.clone(), cap)
 }
 
 /// Looks at both servers and plans every index that the configuration asks for.

@@ -1,7 +1,7 @@
 //! Rows as they are now in their tables, for the values that neither the stream nor the index has: see
 //! [`apply::Rows`]. Asked for one at a time over a connection of its own, which is made when it is first needed.
 
-use apply::{CurrentRow, Error, RowRef};
+use apply::{Current, CurrentRow, Error, RowRef};
 use change::{OldImage, Table};
 use document::{Plan, Scratch};
 use snapshot::copy::Copy;
@@ -33,8 +33,8 @@ impl CurrentRows {
         }
     }
 
-    async fn ask(&self, wanted: &RowRef) -> Result<Option<Vec<u8>>, Failed> {
-        let Some((table, plan)) = self.tables.get(wanted.at) else { return Ok(None) };
+    async fn ask(&self, wanted: &RowRef) -> Result<Current, snapshot::Error> {
+        let Some((table, plan)) = self.tables.get(wanted.at) else { return Ok(Current::Gone) };
         let mut session = self.session.lock().await;
         let connected = match session.take() {
             Some(connected) => connected,
@@ -54,11 +54,10 @@ impl apply::Rows for CurrentRows {
             loop {
                 match self.ask(row).await {
                     Ok(found) => return Ok(found),
-                    Err(Failed::Row(why)) => return Err(why),
-                    Err(Failed::Source(error)) if error.is_of_connection() => {
+                    Err(error) if error.is_of_connection() => {
                         warn!(%error, "a row could not be read; trying again");
                     }
-                    Err(Failed::Source(error)) => {
+                    Err(error) => {
                         return Err(Error::stop(
                             error.to_string(),
                             "look into the server's log, then start again",
@@ -72,19 +71,6 @@ impl apply::Rows for CurrentRows {
     }
 }
 
-/// Why a row was not read.
-enum Failed {
-    Source(snapshot::Error),
-    /// It is there and can't become a document.
-    Row(Error),
-}
-
-impl From<snapshot::Error> for Failed {
-    fn from(error: snapshot::Error) -> Self {
-        Failed::Source(error)
-    }
-}
-
 async fn connect(info: &ConnInfo) -> Result<Connection, snapshot::Error> {
     let failed = |source| snapshot::Error::Wal { doing: "connecting for a row".to_owned(), source };
     let mut session = Connection::connect(info, Mode::Ordinary).await.map_err(failed)?;
@@ -94,7 +80,7 @@ async fn connect(info: &ConnInfo) -> Result<Connection, snapshot::Error> {
 
 /// Whether queries that begin from now on see the transaction. The stream may tell of one that they do not: a commit is in
 /// the log before it is visible, and waits in between for a synchronous standby. The log has 32 bits of its id.
-async fn is_visible(session: &mut Connection, xid: u32) -> Result<bool, Failed> {
+async fn is_visible(session: &mut Connection, xid: u32) -> Result<bool, snapshot::Error> {
     let sql = format!(
         "SELECT pg_catalog.pg_visible_in_snapshot(
                     (next - (next - {xid}) % 4294967296)::text::xid8, pg_catalog.pg_current_snapshot())
@@ -111,21 +97,19 @@ async fn row(
     table: &Table,
     plan: &Plan,
     key: &[String],
-) -> Result<Option<Vec<u8>>, Failed> {
+) -> Result<Current, snapshot::Error> {
     let key = plan.key_columns().zip(key.iter().map(String::as_str));
     let mut copy = Copy::of_key(session, table, key).await?;
-    let mut found = None;
+    let mut found = Current::Gone;
     while let Some(chunk) = copy.next_chunk().await? {
         for message in chunk.messages() {
             let (row, mut source) = (copy.read(message)?, Vec::new());
-            plan.write_source(&row, OldImage::Absent, &mut Scratch::default(), &mut source)
-                .map_err(|error| {
-                    Failed::Row(Error::stop(
-                        format!("{}: a row can't be made a document: {error}", table.name),
-                        "correct the row, or leave the column out with `exclude`",
-                    ))
-                })?;
-            found = Some(source);
+            let written =
+                plan.write_source(&row, OldImage::Absent, &mut Scratch::default(), &mut source);
+            found = match written {
+                Ok(()) => Current::Document(source),
+                Err(error) => Current::Impossible(error.to_string()),
+            };
         }
     }
     Ok(found)

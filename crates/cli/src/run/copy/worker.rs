@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apply::Lane;
 use change::OldImage;
-use document::Scratch;
+use document::{DocumentError, Scratch};
 use snapshot::Snapshot;
 use snapshot::copy::{self, Copy};
 use tracing::warn;
@@ -138,12 +138,16 @@ fn write(
 ) -> Result<(), Failure> {
     let Followed { table, plan } = followed;
     id.clear();
-    plan.write_id(row, id)
-        .and_then(|()| lane.row(id, |out| plan.write_source(row, OldImage::Absent, scratch, out)))
-        .map_err(|error| {
-            Failure::stop(
-                format!("{}: a row can't be made a document: {error}", table.name),
-                "correct the row, or leave the column out with `exclude`",
-            )
-        })
+    let impossible = |error: &DocumentError| {
+        Failure::stop(
+            format!("{}: a row can't be made a document: {error}", table.name),
+            "correct the row, or leave the column out with `exclude`",
+        )
+    };
+    plan.write_id(row, id).map_err(|error| impossible(&error))?;
+    match lane.row(id, |out| plan.write_source(row, OldImage::Absent, scratch, out)) {
+        Err(error @ DocumentError::Malformed { .. }) => lane.refuse(id, error.to_string()),
+        written => written.map_err(|error| impossible(&error))?,
+    }
+    Ok(())
 }

@@ -144,7 +144,7 @@ fn set_aside(context: &mut Context, state: &State) -> Vec<String> {
 }
 
 /// The index of a planned table. (States of before did not keep the table's OID; the hash of the plan has it too.)
-fn kept<'s>(state: &'s State, one: &Planned) -> Option<&'s IndexState> {
+pub(crate) fn kept<'s>(state: &'s State, one: &Planned) -> Option<&'s IndexState> {
     let (alias, oid) = (&one.index.alias, one.table.oid);
     state
         .indexes
