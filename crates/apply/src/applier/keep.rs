@@ -117,6 +117,7 @@ impl Applier {
     /// The state document holds `state` now.
     pub(super) fn saved(&mut self, state: &State) {
         self.confirmed = self.confirmed.max(state.applied_lsn);
+        self.looked_at = self.saved_at;
         self.saved_visible = state.visible_lsn;
         self.state.sent_below = self.state.sent_below.max(state.sent_below);
         self.state.suspects.clone_from(&state.suspects);

@@ -31,10 +31,11 @@ use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::persist;
 use crate::bulk::{
     Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver_filled, deliver_in_lanes,
 };
-use crate::indices::{IndexGuard, Indices};
+use crate::indices::{self, IndexGuard, Indices};
 use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
@@ -44,6 +45,8 @@ use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
 pub use show::drop_unneeded_of_detached;
 
+/// Before something is written the indices are looked at, if that was longer ago. Each saving of the state looks too.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A commit older than this, by the source's clock, means that the stream is far behind.
 const FAR_BEHIND: Duration = Duration::from_secs(20);
 
@@ -141,6 +144,8 @@ pub struct Applier {
     /// The last commit whose transaction has begun to arrive.
     begun: Lsn,
     recalled: bool,
+    /// When the written indices were last seen to be there.
+    looked_at: Option<Instant>,
     /// See [`Applier::held_deletes`].
     held_deletes: Vec<String>,
     tombstones: Tombstones,
@@ -177,6 +182,7 @@ impl Applier {
             owner: store.id().to_owned(),
             begun: durable,
             recalled: false,
+            looked_at: None,
             held_deletes: Vec::new(),
             tombstones: Tombstones::default(),
             lowered: Vec::new(),
@@ -609,7 +615,11 @@ impl Applier {
         let target = self.target.clone();
         let guard = self.guard.clone();
         let (rows, limits, lanes) = (self.rows.clone(), self.limits, self.lanes);
+        let states = self.unlooked(&touched);
         let work = Box::pin(async move {
+            if !states.is_empty() {
+                persist(|| indices::still_there(&target, &states)).await?;
+            }
             match sealed.has_holes() {
                 false => deliver_in_lanes(&target, &guard, lanes, sealed).await,
                 true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,
@@ -618,6 +628,20 @@ impl Applier {
         self.at_commit = false;
         let last_commit = self.received;
         self.flight = Some(Flight { work, end, last_commit, mid_transaction });
+    }
+
+    /// The indices of those numbers, when they have not been looked at for a while: a write to one that has gone would
+    /// make it anew.
+    fn unlooked(&mut self, numbers: &[u32]) -> Vec<IndexState> {
+        let now = Instant::now();
+        if self.looked_at.is_some_and(|at| now < at + LOOK_AGAIN) {
+            return Vec::new();
+        }
+        self.looked_at = Some(now);
+        self.indices.with(|list| {
+            let touched = list.iter().filter(|managed| numbers.contains(&managed.number));
+            touched.map(|managed| managed.state.clone()).collect()
+        })
     }
 
     fn landed(&mut self, delivered: Delivered) {
