@@ -45,8 +45,6 @@ use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
 pub use show::drop_unneeded_of_detached;
 
-/// Before something is written the indices are looked at, if that was longer ago. Each saving of the state looks too.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A commit older than this, by the source's clock, means that the stream is far behind.
 const FAR_BEHIND: Duration = Duration::from_secs(20);
 
@@ -628,20 +626,6 @@ impl Applier {
         self.at_commit = false;
         let last_commit = self.received;
         self.flight = Some(Flight { work, end, last_commit, mid_transaction });
-    }
-
-    /// The indices of those numbers, when they have not been looked at for a while: a write to one that has gone would
-    /// make it anew.
-    fn unlooked(&mut self, numbers: &[u32]) -> Vec<IndexState> {
-        let now = Instant::now();
-        if self.looked_at.is_some_and(|at| now < at + LOOK_AGAIN) {
-            return Vec::new();
-        }
-        self.looked_at = Some(now);
-        self.indices.with(|list| {
-            let touched = list.iter().filter(|managed| numbers.contains(&managed.number));
-            touched.map(|managed| managed.state.clone()).collect()
-        })
     }
 
     fn landed(&mut self, delivered: Delivered) {
