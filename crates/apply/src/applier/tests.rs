@@ -69,7 +69,7 @@ impl Rows for NoRows {
 }
 
 /// As long as requests may be executed late, where a test waits for the end of it.
-pub(super) const LIMIT: Duration = Duration::from_millis(500);
+pub(super) const LIMIT: Duration = Duration::from_secs(3);
 
 /// Of the index in [`state`].
 pub(crate) fn plan() -> IndexPlan {

@@ -23,6 +23,9 @@ use crate::{Applier, ApplierConfig, Error, Kind, Limits, Session};
 /// How long a request may be executed after it was given up.
 const LIMIT: Duration = Duration::from_secs(1);
 
+/// The same where a case has to be over before.
+const PATIENT: Duration = Duration::from_secs(4);
+
 /// What a run is made of.
 #[derive(Clone)]
 pub(super) struct Run {
@@ -285,10 +288,10 @@ pub(super) async fn late_after(before: Before, log: &Log) -> Result<(u64, usize)
     let http = serve(log).await;
     {
         let mut server = http.server.lock().unwrap();
-        (server.keeps_late, server.late_when_asked) = (LIMIT, true);
+        (server.keeps_late, server.late_when_asked) = (PATIENT, true);
         server.faults.given_up = 1000;
     }
-    let run = Run::of(log.clone());
+    let run = Run { zombie_limit: PATIENT, ..Run::of(log.clone()) };
     let mut process = Process { run: &run, http: &http, random: Rng::with_seed(0), crashes: 0 };
     let mut applier = process.start().await?;
     applier.begin_session(Session { replay_end: log.copied_at });
