@@ -57,7 +57,10 @@ fn a_node_executes_a_request_after_95_s() {
     // Long enough for the node to do what it was asked, and for the next round of deletes.
     std::thread::sleep(Duration::from_secs(40));
     connector.must_run();
+    // Nobody else would show it.
+    case.search.expect("POST", &format!("{alias}/_refresh"), None);
     case.check();
+    assert_eq!(case.search.count(&alias), Some(1));
     println!("it stood still for {:?}", stopped.elapsed());
     connector.stop();
 }

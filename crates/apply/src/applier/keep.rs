@@ -1,7 +1,7 @@
 //! What the applier keeps in the state document: how far it is, once a second while something changes, and at once whatever
 //! has to be there before the next step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use change::Lsn;
 use tokio::sync::Mutex;
@@ -10,13 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::Applier;
 use crate::backoff::persist;
 use crate::indices::{self, Indices};
-use crate::state::{State, Store};
+use crate::state::{IndexState, State, Store};
 use crate::suspects::Kept;
 use crate::target::Target;
 use crate::{Error, Kind};
 
 /// So much of the log further than what has been received may be sent before another state says more, in bytes.
 const LEASE: u64 = 64 << 20;
+
+/// Before something is written the indices are looked at, if that was longer ago. Each saving of the state looks too.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Applier {
     /// Keeps with the state whether the standbys that could be promoted have what is in the index. Saved before anything
@@ -117,10 +120,25 @@ impl Applier {
     /// The state document holds `state` now.
     pub(super) fn saved(&mut self, state: &State) {
         self.confirmed = self.confirmed.max(state.applied_lsn);
+        self.looked_at = self.saved_at;
         self.saved_visible = state.visible_lsn;
         self.state.sent_below = self.state.sent_below.max(state.sent_below);
         self.state.suspects.clone_from(&state.suspects);
         self.saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
+    }
+
+    /// The indices of those numbers, when they have not been looked at for a while: a write to one that has gone would
+    /// make it anew.
+    pub(super) fn unlooked(&mut self, numbers: &[u32]) -> Vec<IndexState> {
+        let now = Instant::now();
+        if self.looked_at.is_some_and(|at| now < at + LOOK_AGAIN) {
+            return Vec::new();
+        }
+        self.looked_at = Some(now);
+        self.indices.with(|list| {
+            let touched = list.iter().filter(|managed| numbers.contains(&managed.number));
+            touched.map(|managed| managed.state.clone()).collect()
+        })
     }
 
     /// The state as it is now, with what has to be written before it.

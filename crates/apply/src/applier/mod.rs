@@ -31,10 +31,11 @@ use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::persist;
 use crate::bulk::{
     Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver_filled, deliver_in_lanes,
 };
-use crate::indices::{IndexGuard, Indices};
+use crate::indices::{self, IndexGuard, Indices};
 use crate::letters::{Letters, Reason};
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
@@ -143,6 +144,8 @@ pub struct Applier {
     /// The last commit whose transaction has begun to arrive.
     begun: Lsn,
     recalled: bool,
+    /// When the written indices were last seen to be there.
+    looked_at: Option<Instant>,
     /// See [`Applier::held_deletes`].
     held_deletes: Vec<String>,
     tombstones: Tombstones,
@@ -179,6 +182,7 @@ impl Applier {
             owner: store.id().to_owned(),
             begun: durable,
             recalled: false,
+            looked_at: None,
             held_deletes: Vec::new(),
             tombstones: Tombstones::default(),
             lowered: Vec::new(),
@@ -612,7 +616,11 @@ impl Applier {
         let target = self.target.clone();
         let guard = self.guard.clone();
         let (rows, limits, lanes) = (self.rows.clone(), self.limits, self.lanes);
+        let states = self.unlooked(&touched);
         let work = Box::pin(async move {
+            if !states.is_empty() {
+                persist(|| indices::still_there(&target, &states)).await?;
+            }
             match sealed.has_holes() {
                 false => deliver_in_lanes(&target, &guard, lanes, sealed).await,
                 true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,

@@ -70,3 +70,16 @@ async fn x10_a_source_that_has_gone_back_is_noticed() {
     let version = Version::streamed(CommitLsn(change::Lsn::new(0x2000)), 0);
     assert!(error.to_string().contains(&version.get().to_string()), "{error}");
 }
+
+/// A write that was given up is executed after another process has deleted the row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_before_gave_up_is_deleted_again() {
+    let log = Log::new(
+        change::Lsn::new(800),
+        &[],
+        vec![at(0x1000, vec![Change::Write("a", 1)]), at(0x1010, vec![Change::Delete("a")])],
+    );
+    for before in [run::Before::Killed, run::Before::Saved] {
+        assert_eq!(run::late_after(before, &log).await.unwrap(), (1, 0));
+    }
+}

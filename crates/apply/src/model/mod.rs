@@ -50,7 +50,7 @@ async fn random_transactions_and_faults() {
         runs.spawn(async move {
             let mut random = Rng::with_seed(seed);
             let log = Log::random(&mut random, 4);
-            let run_of = Run { faults: FAULTS, crashes: 120, ..Run::of(log) };
+            let run_of = Run { faults: FAULTS, crashes: 40, ..Run::of(log) };
             (seed, tokio::time::timeout(Duration::from_secs(120), run(run_of, random)).await)
         });
     }

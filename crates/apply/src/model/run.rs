@@ -21,7 +21,10 @@ use crate::target::{Target, TargetConfig};
 use crate::{Applier, ApplierConfig, Error, Kind, Limits, Session};
 
 /// How long a request may be executed after it was given up.
-const LIMIT: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// The same where a case has to be over before.
+const PATIENT: Duration = Duration::from_secs(4);
 
 /// What a run is made of.
 #[derive(Clone)]
@@ -252,7 +255,7 @@ impl Process<'_> {
             loop {
                 timeout(Duration::from_millis(10), applier.step()).await.unwrap_or(Ok(()))?;
                 let mut server = self.http.server.lock().unwrap();
-                if self.random.u8(..20) == 0 {
+                if self.random.u8(..4) == 0 {
                     server.execute_all_late();
                 }
                 if !server.has_late() && applier.suspects() == 0 {
@@ -268,6 +271,53 @@ impl Process<'_> {
 /// A server that has what was copied.
 pub(super) async fn serve(log: &Log) -> Http {
     Http::start(Server::new(log.clone(), Rng::with_seed(0))).await
+}
+
+/// What a case does to one row that is written and then deleted by another process, which the write comes back to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The process before was killed while it had no answer.
+    Killed,
+    /// It got one when it tried again, and kept that it had.
+    Saved,
+}
+
+/// The first transaction is given up once, the process ends, and another one does the second. Then what was given up is
+/// executed, with no tombstone left. Gives how many documents that brought back, and how many are left in the end.
+pub(super) async fn late_after(before: Before, log: &Log) -> Result<(u64, usize), Error> {
+    let http = serve(log).await;
+    {
+        let mut server = http.server.lock().unwrap();
+        (server.keeps_late, server.late_when_asked) = (PATIENT, true);
+        server.faults.given_up = 1000;
+    }
+    let run = Run { zombie_limit: PATIENT, ..Run::of(log.clone()) };
+    let mut process = Process { run: &run, http: &http, random: Rng::with_seed(0), crashes: 0 };
+    let mut applier = process.start().await?;
+    applier.begin_session(Session { replay_end: log.copied_at });
+    process.transaction(&mut applier, &log.transactions[0]).await?;
+    applier.set_dry(true);
+    while !http.server.lock().unwrap().has_late() {
+        let _ = timeout(Duration::from_millis(10), applier.step()).await;
+    }
+    http.server.lock().unwrap().faults = Faults::default();
+    if before == Before::Saved {
+        applier.drain().await?;
+    }
+    drop(applier);
+    let mut applier = process.start().await?;
+    applier.begin_session(Session { replay_end: log.transactions[0].end });
+    let from = log.up_to(applier.confirmed());
+    for transaction in &log.transactions[from..] {
+        process.transaction(&mut applier, transaction).await?;
+    }
+    applier.drain().await?;
+    http.server.lock().unwrap().execute_all_late();
+    process.come_to_rest(&mut applier).await?;
+    let server = http.server.lock().unwrap();
+    assert!(server.wrong.is_empty(), "{:?}", server.wrong);
+    let left = server.documents().iter().map(BTreeMap::len).max();
+    Ok((server.brought_back, left.unwrap_or(0)))
 }
 
 /// One undisturbed process that has all of the log before it and has sent nothing of it: everything is live.

@@ -64,6 +64,8 @@ pub(super) struct Server {
     writes: u64,
     late: Vec<Late>,
     pub(super) keeps_late: std::time::Duration,
+    /// Nothing is executed late but by [`Server::execute_all_late`].
+    pub(super) late_when_asked: bool,
     log: Log,
     /// The commit that searches show.
     shown: usize,
@@ -91,6 +93,7 @@ impl Server {
             writes: 0,
             late: Vec::new(),
             keeps_late: std::time::Duration::ZERO,
+            late_when_asked: false,
             log,
             shown: 0,
             wrong: Vec::new(),
@@ -173,6 +176,9 @@ impl Server {
     }
 
     fn execute_some_late(&mut self) {
+        if self.late_when_asked {
+            return;
+        }
         let (ready, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.late).into_iter().partition(|_| self.random.u8(..8) == 0);
         self.late = waiting;
