@@ -27,7 +27,11 @@ fn two_million_on_a_small_heap() {
     case.table("item", "id int PRIMARY KEY");
     case.execute(&format!("INSERT INTO item SELECT n FROM generate_series(1, {rows}) n"));
     case.execute("INSERT INTO item VALUES (0)");
-    let mut connector = case.run();
+    let mut connector = case.start(&["run", "--setup"]);
+    wait_for("the first load", LONG, || {
+        connector.must_run();
+        case.state().filter(|state| state["step"] == "streaming")
+    });
     let index = case.search.generations(&case.alias("item")).pop().unwrap();
     let watch = Watch::start(&case.search, &index);
     let began = Instant::now();
@@ -79,6 +83,9 @@ impl Watch {
         let (seen, ends) = (lowered.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             while !ends.load(Ordering::Relaxed) {
+                let (_, stats) = search.request("GET", &format!("{index}/_stats/segments,merge,docs,refresh,flush?filter_path=_all.primaries"), None);
+                let (_, jvm) = search.request("GET", "_nodes/stats/jvm,breaker?filter_path=nodes.*.jvm.mem.heap_used_in_bytes,nodes.*.jvm.mem.pools.old.used_in_bytes,nodes.*.jvm.gc,nodes.*.breakers.*.tripped", None);
+                println!("{:?} {stats} {jvm}", Instant::now());
                 if gc_deletes(&search, &index) == "5s" {
                     seen.store(true, Ordering::Relaxed);
                 }

@@ -16,6 +16,8 @@ mod error;
 mod indices;
 pub mod letters;
 mod loader;
+#[cfg(test)]
+mod model;
 mod repair;
 mod replicas;
 mod report;

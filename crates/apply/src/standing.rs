@@ -1,6 +1,6 @@
 //! What an index has become while nobody looked.
 //!
-//! Asked once, before the first write of a process: the index still says that it is this connector's, takes writes, and has
+//! Asked before the first write of a process, and each minute: the index still says that it is this connector's, takes writes, and has
 //! the settings and the mapping that it was made with; its alias leads where it led. An index is known by its uuid and the
 //! history of its shards as well, see [`Indices::check`]; but neither changes when somebody sets
 //! `translog.durability: async` or adds a pipeline, and then what was promised of the index holds no longer.
@@ -51,6 +51,37 @@ impl Indices {
             as_made(&managed, &owner, found.get(&managed.state.index))?;
             put_gc_deletes_back(target, &managed.state, found.get(&managed.state.index)).await?;
             leads_here(target, &managed.state, &owner).await?;
+        }
+        Ok(())
+    }
+
+    /// The same while the applier writes, which may change index and alias at any time.
+    ///
+    /// # Errors
+    /// As [`Indices::check_standing`].
+    pub(crate) async fn check_still_standing(
+        &self,
+        target: &Target,
+        state: &State,
+    ) -> Result<(), Error> {
+        let owner = Owner::of(state);
+        for managed in self.with(|list| list.clone()) {
+            let looked = async {
+                let found = target.index(&managed.state.index).await?.unwrap_or_default();
+                as_made(&managed, &owner, found.get(&managed.state.index))?;
+                leads_here(target, &managed.state, &owner).await
+            };
+            let looked = looked.await;
+            let places = |state: &IndexState| {
+                let IndexState { index, shown, retired, .. } = state;
+                (index.clone(), shown.clone(), retired.clone())
+            };
+            let before = places(&managed.state);
+            let is_as_before =
+                self.with(|list| list.iter().any(|now| places(&now.state) == before));
+            if is_as_before {
+                looked?;
+            }
         }
         Ok(())
     }

@@ -348,7 +348,10 @@ impl Store {
             }
         }
         Err(Error::stop(
-            format!("the state document {INDEX}/{} was changed by somebody else", self.id),
+            format!(
+                "the state document {INDEX}/{} was changed or deleted by somebody else",
+                self.id
+            ),
             "is a second connector running on this slot? Stop one of them, then start again",
         ))
     }
@@ -449,6 +452,16 @@ impl Store {
         left.retain(|id| id.starts_with(&prefix) && !kept.iter().any(|kept| kept.id == *id));
         self.delete_suspects(&left).await;
         Ok(())
+    }
+
+    /// Whether somebody has changed the document on purpose since `state` was read, as a resync and a rollback do.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub(crate) async fn is_superseded(&self, state: &State) -> Result<bool, Error> {
+        let found = self.target.get_doc::<serde_json::Value>(INDEX, &self.id).await?;
+        let revision = found.and_then(|(found, _)| found["revision"].as_u64());
+        Ok(revision.is_some_and(|revision| revision > state.revision))
     }
 
     /// Deletes the document.

@@ -52,6 +52,10 @@ impl Stub {
         Stub { url, seen }
     }
 
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
     pub(crate) async fn target(&self) -> Target {
         let config =
             TargetConfig { urls: vec![self.url.clone()], credentials: None, ca_file: None };
@@ -129,7 +133,7 @@ impl Reply {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -18,7 +18,7 @@ use crate::support::shared::{FRAGILE_POSTGRES, Pair};
 use crate::support::{PATIENCE, wait_for};
 
 /// For everything to be searchable once the last fault is over.
-const CATCH_UP: Duration = Duration::from_secs(180);
+const CATCH_UP: Duration = Duration::from_secs(300);
 /// As a supervisor waits before it starts a process again.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(20);
@@ -59,7 +59,8 @@ impl<'p> Stage<'p> {
         let mut case = Case::on(&format!("storm_{}", schedule.seed), &pair.postgres, &pair.search);
         case.through(&source, &target);
         case.read_by(schedule.way);
-        case.config["pipeline"] = json!({"batch_rows": schedule.batch_rows});
+        case.config["pipeline"] =
+            json!({"batch_rows": schedule.batch_rows, "lanes": schedule.lanes});
         for (table, columns) in TABLES {
             case.table(table, columns);
         }
@@ -104,6 +105,13 @@ impl<'p> Stage<'p> {
             }
             std::thread::sleep(TICK);
         }
+    }
+
+    fn tend_until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        wait_for(what, CATCH_UP, || {
+            self.tend();
+            look(self)
+        })
     }
 
     fn happen(&mut self, event: &Event) {
@@ -183,13 +191,11 @@ impl<'p> Stage<'p> {
         self.source.heal();
         self.target.heal();
         let [committed, rolled_back, failed] = self.load.stop();
-        let mut wait = self.case.start(&["wait", "--timeout", "170s"]);
-        let began = Instant::now();
-        while wait.ended().is_none() {
-            self.tend();
-            assert!(began.elapsed() < CATCH_UP, "not caught up within {CATCH_UP:?}");
-            std::thread::sleep(TICK);
-        }
+        self.tend_until("the first copy", |stage| {
+            stage.case.state().filter(|state| state["step"] == "streaming")
+        });
+        let mut wait = self.case.start(&["wait", "--timeout", "300s"]);
+        self.tend_until("the end of what was written", |_| wait.ended());
         wait.end(PATIENCE).expect_success();
         let seen = self.watch.stop();
         self.case.compare();

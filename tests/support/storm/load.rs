@@ -13,6 +13,8 @@ use super::statements::statement;
 use crate::support::postgres::{Database, try_connect};
 
 const SESSIONS: u64 = 3;
+/// Transactions of a session at most: while a server is away for long, they must not become too many to catch up with.
+const MOST: usize = 400;
 /// Numbers of rows: each session has its own, and each statement room for a thousand.
 const STEP: u64 = 1_000;
 
@@ -91,7 +93,10 @@ struct Session {
 
 impl Session {
     fn run(mut self) {
-        while !self.shared.stop.load(Ordering::Relaxed) {
+        for _ in 0..MOST {
+            if self.shared.stop.load(Ordering::Relaxed) {
+                return;
+            }
             let lines = self.transaction();
             let committed = matches!(lines.last(), Some(Line::Sql(sql)) if sql == "COMMIT");
             let count = match self.send(&lines) {

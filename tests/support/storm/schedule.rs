@@ -122,6 +122,8 @@ pub struct Schedule {
     pub way: &'static str,
     /// Operations in a bulk at most.
     pub batch_rows: u64,
+    /// Requests in flight at most.
+    pub lanes: u64,
     /// Between two transactions of a session, at most.
     pub pause: Duration,
     /// Rows of the largest statement.
@@ -143,6 +145,7 @@ impl Schedule {
             copies: rng.u32(..6) == 0,
             way: ["pgoutput", "pgoutput", "streaming", "test_decoding"][rng.usize(..4)],
             batch_rows,
+            lanes: [1, 2, 2, 5][rng.usize(..4)],
             pause: Duration::from_millis(rng.u64(5..most)),
             many: (batch_rows * 15).min(900),
             rng: rng.fork(),
@@ -164,8 +167,11 @@ fn event(rng: &mut fastrand::Rng) -> Event {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { seed, way, batch_rows, copies, pause, .. } = self;
-        writeln!(f, "seed {seed}: {way}, {batch_rows} rows to a bulk, pauses up to {pause:?}")?;
+        let Schedule { seed, way, batch_rows, lanes, copies, pause, .. } = self;
+        writeln!(
+            f,
+            "seed {seed}: {way}, {batch_rows} rows to a bulk, {lanes} lanes, pauses up to {pause:?}"
+        )?;
         if *copies {
             writeln!(f, "  begins with the first copy")?;
         }

@@ -21,6 +21,8 @@ pub(super) enum Tuned {
     Lowered(Vec<String>),
     /// It is the usual one again everywhere.
     Restored,
+    /// A flush that began then is over.
+    Flushed(Instant),
 }
 
 impl Applier {
@@ -46,6 +48,7 @@ impl Applier {
         match before {
             Before::Send => return Ok(()),
             Before::Wait(until) => return Err(Some(until)),
+            Before::Flush => self.flush(names, now),
             Before::Ask => {
                 self.tuning = Some(Box::pin(async move {
                     let heap = target.smallest_heap().await.unwrap_or_else(|error| {
@@ -70,6 +73,16 @@ impl Applier {
         Err(None)
     }
 
+    /// Flushes what is written: searches see nothing of it, and the target can forget tombstones that are old enough.
+    fn flush(&mut self, names: Vec<String>, now: Instant) {
+        let target = self.target.clone();
+        self.tuning = Some(Box::pin(async move {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            persist(|| async { Ok(target.flush(&names).await?) }).await?;
+            Ok(Tuned::Flushed(now))
+        }));
+    }
+
     /// Puts `gc_deletes` back when it is time, or tells when it will be.
     pub(super) fn restore_gc_deletes(&mut self, now: Instant) -> Option<Instant> {
         let at = self.tombstones.restore_at(now)?;
@@ -92,6 +105,7 @@ impl Applier {
     pub(super) fn tuned(&mut self, tuned: Tuned) {
         self.tuning = None;
         match tuned {
+            Tuned::Flushed(began) => self.tombstones.cleared(began),
             Tuned::Heap(bytes) => self.tombstones.heap(bytes),
             Tuned::Lowered(names) => {
                 self.tombstones.set_lowered(true);

@@ -8,12 +8,12 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Applier;
-use crate::Error;
 use crate::backoff::persist;
-use crate::indices;
+use crate::indices::{self, Indices};
 use crate::state::{State, Store};
 use crate::suspects::Kept;
 use crate::target::Target;
+use crate::{Error, Kind};
 
 /// So much of the log further than what has been received may be sent before another state says more, in bytes.
 const LEASE: u64 = 64 << 20;
@@ -151,6 +151,25 @@ impl Applier {
             last_commit: self.last_commit,
             ..self.state.clone()
         }
+    }
+}
+
+/// The look of each minute at the indices: they are the same ones, as they were made, and readers are led to them.
+pub(super) async fn look(
+    target: &Target,
+    store: &Mutex<Store>,
+    indices: &Indices,
+    state: &State,
+) -> Result<(), Error> {
+    indices.check(target).await?;
+    match indices.check_still_standing(target, state).await {
+        // It was meant, and is read in a moment.
+        Err(error)
+            if error.kind() == Kind::Stop && store.lock().await.is_superseded(state).await? =>
+        {
+            Err(Error::superseded())
+        }
+        looked => looked,
     }
 }
 

@@ -44,8 +44,6 @@ use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
 pub use show::drop_unneeded_of_detached;
 
-/// How often the indices are looked at while nothing is wrong.
-const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// A commit older than this, by the source's clock, means that the stream is far behind.
 const FAR_BEHIND: Duration = Duration::from_secs(20);
 
@@ -58,6 +56,8 @@ pub struct ApplierConfig {
     pub limits: Limits,
     /// How many requests may be in flight.
     pub lanes: usize,
+    /// How often the indices are looked at while nothing is wrong.
+    pub check_every: Duration,
     /// The longest time between two refreshes under load.
     pub refresh: Duration,
     /// How long the index of an earlier generation is kept after readers were moved to a new one.
@@ -98,6 +98,7 @@ pub struct Applier {
     state: State,
     pace: Pace,
     keep: Duration,
+    check_every: Duration,
     limits: Limits,
     lanes: usize,
     rows: Arc<dyn Rows>,
@@ -185,6 +186,7 @@ impl Applier {
             state,
             pace: Pace::new(config.refresh),
             keep: config.keep,
+            check_every: config.check_every,
             limits: config.limits,
             lanes: config.lanes,
             rows,
@@ -570,13 +572,15 @@ impl Applier {
                 None => self.start_saving(),
             }
         }
-        let check = self.checked_at + CHECK_EVERY;
+        let check = self.checked_at + self.check_every;
         if check > now {
             wakes[2] = Some(check);
         } else if self.checking.is_none() {
             self.checked_at = now;
             let (target, indices) = (self.target.clone(), self.indices.clone());
-            self.checking = Some(Box::pin(async move { indices.check(&target).await }));
+            let (store, state) = (self.store.clone(), self.state.clone());
+            let look = async move { keep::look(&target, &store, &indices, &state).await };
+            self.checking = Some(Box::pin(look));
         }
         match self.drop_at {
             Some(due) if due > now => wakes[3] = Some(due),
@@ -653,4 +657,4 @@ async fn until(instant: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

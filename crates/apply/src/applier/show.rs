@@ -72,6 +72,7 @@ impl Applier {
     pub(super) fn shown(&mut self) {
         let Some((began, state, _)) = self.showing.take() else { return };
         self.pace.shown(began, Instant::now());
+        self.tombstones.cleared(began);
         self.visible = self.visible.max(state.applied_lsn);
         if self.indices.with(|list| list.iter().any(is_hidden)) {
             self.saved(&state);

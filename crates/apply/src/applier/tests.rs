@@ -12,7 +12,7 @@ pub(super) const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
 pub(super) const REFRESH: &str = "POST /p-g1/_refresh";
 pub(super) const BULK: &str = "POST /_bulk";
 
-fn state() -> State {
+pub(crate) fn state() -> State {
     let index = IndexState {
         alias: "p".into(),
         table: "public.p".into(),
@@ -60,7 +60,7 @@ fn state() -> State {
 }
 
 /// No row is asked for.
-struct NoRows;
+pub(crate) struct NoRows;
 
 impl Rows for NoRows {
     fn current<'a>(&'a self, _: &'a RowRef) -> CurrentRow<'a> {
@@ -71,11 +71,9 @@ impl Rows for NoRows {
 /// As long as requests may be executed late, where a test waits for the end of it.
 pub(super) const LIMIT: Duration = Duration::from_millis(500);
 
-/// An applier at 100 whose session has replayed everything at `replay_end`.
-pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
-    let target = Arc::new(stub.target().await);
-    let state = state();
-    let plan = IndexPlan {
+/// Of the index in [`state`].
+pub(crate) fn plan() -> IndexPlan {
+    IndexPlan {
         alias: "p".into(),
         table: "public.p".into(),
         mapping: serde_json::json!({}),
@@ -85,12 +83,19 @@ pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> App
         table_oid: 1,
         membership: String::new(),
         parts: Vec::new(),
-    };
-    let indices = Indices::new(vec![Managed::new(plan, state.indexes[0].clone(), 0)]);
+    }
+}
+
+/// An applier at 100 whose session has replayed everything at `replay_end`.
+pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> Applier {
+    let target = Arc::new(stub.target().await);
+    let state = state();
+    let indices = Indices::new(vec![Managed::new(plan(), state.indexes[0].clone(), 0)]);
     let store = Store::new(target.clone(), "1", "d", "s");
     let config = ApplierConfig {
         limits,
         lanes: 1,
+        check_every: Duration::from_secs(60),
         refresh: Duration::from_millis(10),
         keep: Duration::ZERO,
         zombie_limit: Duration::from_secs(900),

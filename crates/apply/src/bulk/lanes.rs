@@ -11,8 +11,8 @@ use super::deliver::{Delivered, Guard, deliver};
 use crate::Error;
 use crate::target::Target;
 
-/// A request smaller than this is not worth another one beside it, in bytes.
-const WORTH_IT: usize = 256 << 10;
+/// A request smaller than this is not worth another one beside it, in bytes. Tests have small ones.
+const WORTH_IT: usize = if cfg!(test) { 300 } else { 256 << 10 };
 
 /// As [`deliver`], in up to `lanes` requests at once.
 ///

@@ -69,11 +69,19 @@ fn conflict(sent: Sent, current: Version) -> Outcome {
         // or between two nodes.
         Origin::Live if current == sent.version => Outcome::Done,
         // A repair or a copy that was made later shows this change already.
-        Origin::Live if current.is_copied() && current.commit() >= sent.version.commit() => {
+        Origin::Live if current.is_copied() && is_soon_after(current, sent.version) => {
             Outcome::Superseded
         }
         Origin::Live => Outcome::ForeignVersion(current),
     }
+}
+
+/// No stream is so many bytes behind its server: a copy beyond that is none of ours.
+const FAR: u64 = 1 << 44;
+
+fn is_soon_after(copy: Version, change: Version) -> bool {
+    let (copy, change) = (copy.commit(), change.commit());
+    copy >= change && copy.since(change) < FAR
 }
 
 /// `… current version [10] is higher or equal to the one provided [9]`: the only place where the answer tells it.
@@ -137,6 +145,12 @@ mod tests {
             (Origin::Live, false, at(800), Outcome::Done),
             (Origin::Live, false, at(808), Outcome::ForeignVersion(at(808))),
             (Origin::Live, false, Version::copied(Lsn::new(800)), Outcome::Superseded),
+            (
+                Origin::Live,
+                false,
+                Version::copied(Lsn::new(1 << 53)),
+                Outcome::ForeignVersion(Version::copied(Lsn::new(1 << 53))),
+            ),
             (
                 Origin::Live,
                 false,

@@ -292,6 +292,12 @@ impl Target {
         self.call(Method::POST, &path, Some(query), &[200, 404]).await.map(drop)
     }
 
+    /// Has everything written so far put into segments, which searches do not see before a refresh.
+    pub(crate) async fn flush(&self, names: &[&str]) -> Result<(), ApiError> {
+        let path = format!("{}/_flush?wait_if_ongoing=true", list(names));
+        self.call(Method::POST, &path, None, &[200, 404]).await.map(drop)
+    }
+
     /// How many documents searches find in an index. None when a shard did not answer.
     pub(crate) async fn count(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let path = format!("{}/_count", segment(name));

@@ -1,8 +1,9 @@
 //! Requests and answers.
 //!
 //! Idle connections are kept and taken again, newest first. A request that finds its connection closed before a byte
-//! of it was sent goes over a new one; any other failure is given back with what is known of it, and the caller
-//! decides. After a failure the next node has its turn.
+//! of it was sent goes over a new one. One that finds no connection goes to the next node, until each has had its turn: a
+//! start must not depend on the node that is named first. Any other failure is given back with what is known of it, and the
+//! caller decides; the next request goes to the next node.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -129,15 +130,24 @@ impl Client {
         content_type: &'static str,
         body: Bytes,
     ) -> Result<Answer, SendError> {
-        let turn = self.current.load(Ordering::Relaxed);
-        let index = turn % self.nodes.len();
-        let answer = self.send_to(index, limit, method, path, content_type, body).await;
-        if answer.as_ref().is_err_and(|error| !error.too_large) {
-            // Another request may have moved on already.
-            let next = turn.wrapping_add(1);
-            let _ = self.current.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
+        let mut tried = 1;
+        loop {
+            let turn = self.current.load(Ordering::Relaxed);
+            let index = turn % self.nodes.len();
+            let (method, body) = (method.clone(), body.clone());
+            let answer = self.send_to(index, limit, method, path, content_type, body).await;
+            let Err(error) = &answer else { return answer };
+            if !error.too_large {
+                // Another request may have moved on already.
+                let next = turn.wrapping_add(1);
+                let (now, then) = (Ordering::Relaxed, Ordering::Relaxed);
+                let _ = self.current.compare_exchange(turn, next, now, then);
+            }
+            if error.sent || error.untrusted || tried == self.nodes.len() {
+                return answer;
+            }
+            tried += 1;
         }
-        answer
     }
 
     async fn send_to(
@@ -271,5 +281,23 @@ fn explain(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::*;
+    use crate::stub::Stub;
+
+    #[tokio::test]
+    async fn a_node_that_is_away_is_passed_over() {
+        let stub = Stub::start(Vec::new()).await;
+        let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nobody = format!("http://{}", away.local_addr().unwrap());
+        drop(away);
+        let config = |urls: Vec<String>| TargetConfig { urls, credentials: None, ca_file: None };
+        Target::connect(&config(vec![nobody.clone(), stub.url(), nobody.clone()])).await.unwrap();
+        Target::connect(&config(vec![nobody.clone(), nobody])).await.map(drop).unwrap_err();
     }
 }

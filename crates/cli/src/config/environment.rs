@@ -66,6 +66,10 @@ pub(super) fn overlay(
             *field = Some(SecretText(value));
         }
     }
+    if let Some(value) = env("WAL2ES_TARGET_CHECK_INTERVAL") {
+        target.check_interval = units::parse_duration(&value)
+            .map_err(|why| bad("WAL2ES_TARGET_CHECK_INTERVAL", why))?;
+    }
     let http = &mut config.http;
     for (name, field) in
         [("WAL2ES_HTTP_LISTEN", &mut http.listen), ("WAL2ES_HTTP_TOKEN_FILE", &mut http.token_file)]

@@ -104,7 +104,7 @@ impl Default for Source {
 }
 
 /// Where the documents go.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Target {
     /// Nodes of one cluster.
@@ -117,6 +117,22 @@ pub struct Target {
     pub api_key: Option<SecretText>,
     /// PEM file with the certificate authority; left out: those of the machine.
     pub ca_file: Option<Text>,
+    /// How often the indices are compared with what they were made as, 100ms to 24h.
+    #[serde(deserialize_with = "units::duration")]
+    pub check_interval: Duration,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Target {
+            url: Texts::default(),
+            username: None,
+            password: None,
+            api_key: None,
+            ca_file: None,
+            check_interval: Duration::from_secs(60),
+        }
+    }
 }
 
 /// A text that never prints itself.
@@ -300,6 +316,13 @@ impl Config {
         if !(Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&interval) {
             return Err(Failure::config(
                 "source.catalog_interval must be between 100ms and 24h",
+                "leave it out for the default, 60s",
+            ));
+        }
+        let interval = self.target.check_interval;
+        if !(Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&interval) {
+            return Err(Failure::config(
+                "target.check_interval must be between 100ms and 24h",
                 "leave it out for the default, 60s",
             ));
         }

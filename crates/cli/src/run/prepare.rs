@@ -139,6 +139,7 @@ pub(super) async fn applier(
     let config = ApplierConfig {
         limits: context.config.limits(),
         lanes: pipeline.lanes,
+        check_every: context.config.target.check_interval,
         refresh: pipeline.refresh,
         keep: pipeline.keep_generation,
         zombie_limit: pipeline.zombie_limit,
