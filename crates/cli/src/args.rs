@@ -106,6 +106,16 @@ pub enum Command {
     /// Rows that have no document: the target refuses it, or none can be made.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Try it on these servers: scratch tables and indices, a connector that is killed and cut off under load, and a
+    /// comparison after each round.
+    Selftest {
+        /// How many rounds, of some ten seconds each.
+        #[arg(long, default_value = "10", value_name = "N")]
+        rounds: u32,
+        /// Have the load and the faults of an earlier one again.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
     /// Remove slot, publication and state.
     Teardown {
         /// Remove the indices too.
@@ -142,7 +152,7 @@ pub enum DeadLetters {
 }
 
 /// Commands that are announced in the manual and not built yet.
-const ANNOUNCED: &[&str] = &["plan", "explain", "selftest", "config"];
+const ANNOUNCED: &[&str] = &["plan", "explain", "config"];
 
 impl Args {
     /// Reads what was typed.

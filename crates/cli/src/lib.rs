@@ -17,6 +17,7 @@ mod position;
 mod progress;
 mod relations;
 mod run;
+mod selftest;
 mod source;
 mod status;
 mod verify;

@@ -4,6 +4,7 @@ mod dead_letters;
 mod resync;
 mod rollback;
 mod run;
+mod selftest;
 mod setup;
 mod status;
 mod teardown;
@@ -52,6 +53,7 @@ pub async fn perform(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Rollback { index, undo } => rollback::perform(&config, &index, undo, json).await,
         Command::DeadLetters(what) => dead_letters::perform(&config, what, json).await,
+        Command::Selftest { rounds, seed } => selftest::perform(&args, &config, rounds, seed).await,
         Command::Teardown { indices } => teardown::perform(&config, indices, json).await,
     }
 }

@@ -18,7 +18,8 @@ use serde_json::{Map, Value};
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
-use interpolate::{Text, Texts};
+use interpolate::Text;
+pub(crate) use interpolate::Texts;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
