@@ -16,6 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("comes_with_the_key", comes_with_the_key),
     Scenario::new("comes_from_the_batch", comes_from_the_batch),
     Scenario::new("comes_from_the_table", comes_from_the_table),
+    Scenario::new("goes_with_its_own_row", goes_with_its_own_row),
     Scenario::new("of_documents_larger_than_a_request", of_documents_larger_than_a_request),
     Scenario::new("in_text", in_text),
     Scenario::new("killed_at_random_moments", killed_at_random_moments),
@@ -57,6 +58,22 @@ fn comes_from_the_index() {
     case.execute("BEGIN; UPDATE page SET body = repeat('newer', 4000) WHERE id = 7; UPDATE page SET views = 9 WHERE id = 7; COMMIT");
     case.check();
     connector.stop();
+}
+
+/// What a replay may meet: a row has gone on to another key, its old document is gone, and another row has taken the key that
+/// it had in between.
+fn goes_with_its_own_row() {
+    let mut case = case("toastmoved");
+    case.run().stop();
+    let document = format!("{}/_doc/1", case.alias("page"));
+    let version = case.search.find(&document).unwrap()["_version"].as_u64().unwrap() + 1;
+    let deletion = format!("{document}?version={version}&version_type=external");
+    case.search.expect("DELETE", &deletion, None);
+    case.execute("UPDATE page SET id = 101 WHERE id = 1");
+    case.execute("UPDATE page SET id = 201 WHERE id = 101");
+    case.execute("UPDATE page SET id = 101 WHERE id = 2");
+    case.catch_up();
+    case.compare();
 }
 
 /// Deferred, so that keys may be swapped in one statement too.

@@ -3,7 +3,7 @@
 //! Where a missing value is found, in this order: in an operation of an earlier transaction in this batch that has not
 //! been sent yet; in the index, by realtime get, since everything before this batch has landed; else in the row as it is
 //! now in its table. The last is for rows that have no document, or none to be trusted: one that was refused, one that
-//! entered a row filter, and in a replay the document that a row had under another id, where that may be of a later time.
+//! entered a row filter, and in a replay the document that a row had under another id ([`is_trusted`]).
 //! Such a value may be newer than the document's version; what made it newer is still to come in the stream. A row that is
 //! not there any more was deleted later: its document is left out, the delete follows.
 //!
@@ -152,7 +152,7 @@ impl<G: Guard> Filling<'_, G> {
         let (Some(op), Some(fill)) = (self.sealed.ops.get(at), self.fill_of(at)) else {
             return false;
         };
-        !fill.early && part.before(op, &self.base(op, fill)).is_none()
+        !fill.early && is_trusted(op, fill) && part.before(op, &self.base(op, fill)).is_none()
     }
 
     /// The id of the document that has what is missing, as it stands in a body.
@@ -234,10 +234,11 @@ impl<G: Guard> Filling<'_, G> {
             return Ok(());
         };
         let action = lines.get(..lines.len() - source.len() - 1).unwrap_or_default();
-        let trusted = read.filter(|document| is_before(document, op, fill));
-        let before = match part.before(op, &self.base(op, fill)).filter(|_| !fill.early) {
+        let trusted = is_trusted(op, fill);
+        let made = part.before(op, &self.base(op, fill)).filter(|_| trusted && !fill.early);
+        let before = match made {
             Some(before) => before.source(&part.body).map(Bytes::copy_from_slice),
-            None => trusted.map(|document| document.source),
+            None => read.filter(|_| trusted).map(|document| document.source),
         };
         if let Some(whole) = before.and_then(|before| filled(source, fill, &before)) {
             part.push(op, action, &whole);
@@ -277,12 +278,12 @@ struct Base<'a> {
     id: std::borrow::Cow<'a, [u8]>,
 }
 
-/// Whether a document is the one from before the operation. That of the same id is, or the operation will meet a newer
-/// version and not count. That of another id may, in a replay, be of a row that came later.
-fn is_before(document: &Document, op: &Op, fill: &Fill) -> bool {
-    fill.base.is_none()
-        || op.origin != Origin::Replay
-        || document.version.commit() < op.version.commit()
+/// Whether the document before, in the batch or in the index, can have what is missing. That of the same id can, or the
+/// operation will meet a newer version and not count. That of another id can't in a replay: it may be of a row that came
+/// later, or of one that was there earlier, because this row's document was left out; or its values may be those of a row
+/// that took its id later. Under that id the stream mends it, but not where it would be carried to.
+fn is_trusted(op: &Op, fill: &Fill) -> bool {
+    fill.base.is_none() || op.origin != Origin::Replay
 }
 
 /// The source with all of its holes filled from `before`; none if that lacks one of the fields.
