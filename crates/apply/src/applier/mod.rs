@@ -616,6 +616,7 @@ impl Applier {
         let target = self.target.clone();
         let guard = self.guard.clone();
         let (rows, limits, lanes) = (self.rows.clone(), self.limits, self.lanes);
+        let settled = self.delivered.settled;
         let states = self.unlooked(&touched);
         let work = Box::pin(async move {
             if !states.is_empty() {
@@ -623,7 +624,7 @@ impl Applier {
             }
             match sealed.has_holes() {
                 false => deliver_in_lanes(&target, &guard, lanes, sealed).await,
-                true => deliver_filled(&target, &guard, &*rows, limits, &sealed).await,
+                true => deliver_filled(&target, &guard, &*rows, limits, settled, &sealed).await,
             }
         });
         self.at_commit = false;

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use change::Lsn;
 use hyper::StatusCode;
 use tracing::warn;
 
@@ -50,6 +51,8 @@ pub(crate) struct Delivered {
     pub(crate) retries: u64,
     /// Documents that were completed from the row as it is now.
     pub(crate) reselected: u64,
+    /// No commit beyond this is shown by a document that was completed so.
+    pub(crate) settled: Lsn,
     /// Something counted as done because the index had it already, from a request that may not have answered yet: it may
     /// not be on disk, and a request that changes nothing does not wait for that.
     pub(crate) unsynced: bool,
@@ -63,6 +66,7 @@ impl Delivered {
         self.superseded += part.superseded;
         self.retries += part.retries;
         self.reselected += part.reselected;
+        self.settled = self.settled.max(part.settled);
         self.unsynced |= part.unsynced;
         self.refused.extend(part.refused);
     }

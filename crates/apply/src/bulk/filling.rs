@@ -30,7 +30,7 @@ use crate::{Error, Kind};
 const AT_ONCE: usize = 32;
 
 /// What becomes of [`Rows::current`].
-pub type CurrentRow<'a> = Pin<Box<dyn Future<Output = Result<Current, Error>> + Send + 'a>>;
+pub type CurrentRow<'a> = Pin<Box<dyn Future<Output = Result<(Current, Lsn), Error>> + Send + 'a>>;
 
 /// A row as it is now.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub enum Current {
 
 /// The rows of the tables as they are now.
 pub trait Rows: Send + Sync {
-    /// The document of a row as it is now, at its transaction or later; none if no row has that key any more. Takes as
-    /// long as it takes for the transaction to be visible.
+    /// The document of a row as it is now, at its transaction or later, and a position that no commit is beyond which it
+    /// may show. Takes as long as it takes for the transaction to be visible.
     fn current<'a>(&'a self, row: &'a RowRef) -> CurrentRow<'a>;
 }
 
@@ -60,9 +60,10 @@ pub(crate) async fn deliver_filled(
     guard: &impl Guard,
     rows: &dyn Rows,
     limits: Limits,
+    settled: Lsn,
     sealed: &Sealed,
 ) -> Result<Delivered, Error> {
-    let filling = Filling { target, guard, rows, limits, sealed };
+    let filling = Filling { target, guard, rows, limits, settled, sealed };
     filling.run().await
 }
 
@@ -71,6 +72,8 @@ struct Filling<'a, G> {
     guard: &'a G,
     rows: &'a dyn Rows,
     limits: Limits,
+    /// Up to here rows were read as they were later.
+    settled: Lsn,
     sealed: &'a Sealed,
 }
 
@@ -98,7 +101,8 @@ impl<G: Guard> Filling<'_, G> {
                 early = self.read(&of_transaction).await?;
             }
             let end = self.end_of_chunk(at);
-            let needed: Vec<usize> = (at..end).filter(|at| self.reads(*at, &part)).collect();
+            let needed: Vec<usize> =
+                (at..end).filter(|at| self.reads(*at, &part, delivered.settled)).collect();
             let mut read = self.read(&needed).await?;
             for number in at..end {
                 let document = early.remove(&number).or_else(|| read.remove(&number));
@@ -148,11 +152,13 @@ impl<G: Guard> Filling<'_, G> {
     }
 
     /// Whether the operation needs a document of the index.
-    fn reads(&self, at: usize, part: &Part) -> bool {
+    fn reads(&self, at: usize, part: &Part, settled: Lsn) -> bool {
         let (Some(op), Some(fill)) = (self.sealed.ops.get(at), self.fill_of(at)) else {
             return false;
         };
-        !fill.early && is_trusted(op, fill) && part.before(op, &self.base(op, fill)).is_none()
+        !fill.early
+            && self.is_trusted(op, fill, settled)
+            && part.before(op, &self.base(op, fill)).is_none()
     }
 
     /// The id of the document that has what is missing, as it stands in a body.
@@ -234,7 +240,7 @@ impl<G: Guard> Filling<'_, G> {
             return Ok(());
         };
         let action = lines.get(..lines.len() - source.len() - 1).unwrap_or_default();
-        let trusted = is_trusted(op, fill);
+        let trusted = self.is_trusted(op, fill, delivered.settled);
         let made = part.before(op, &self.base(op, fill)).filter(|_| trusted && !fill.early);
         let before = match made {
             Some(before) => before.source(&part.body).map(Bytes::copy_from_slice),
@@ -244,8 +250,9 @@ impl<G: Guard> Filling<'_, G> {
             part.push(op, action, &whole);
             return Ok(());
         }
-        let now = self.rows.current(&fill.row).await?;
+        let (now, settled) = self.rows.current(&fill.row).await?;
         delivered.reselected += 1;
+        delivered.settled = delivered.settled.max(settled);
         let now = match now {
             Current::Document(now) => now,
             Current::Gone => return Ok(()),
@@ -259,6 +266,16 @@ impl<G: Guard> Filling<'_, G> {
             None => return Err(no_such_field(op, &self.sealed.body)),
         }
         Ok(())
+    }
+
+    /// Whether the document before, in the batch or in the index, can have what is missing. That of the same id can, or the
+    /// operation will meet a newer version and not count. That of another id can't in a replay: it may be of a row that came
+    /// later, or of one that was there earlier, because this row's document was left out; or its values may be those of a row
+    /// that took its id later. Under that id the stream mends it, but not where it would be carried to. So it is also up to
+    /// `settled`, which a row that was read may have been of.
+    fn is_trusted(&self, op: &Op, fill: &Fill, settled: Lsn) -> bool {
+        let settled = settled.max(self.settled);
+        fill.base.is_none() || (op.origin != Origin::Replay && op.version.commit() >= settled)
     }
 
     async fn send(&self, part: &mut Part, delivered: &mut Delivered) -> Result<(), Error> {
@@ -276,14 +293,6 @@ impl<G: Guard> Filling<'_, G> {
 struct Base<'a> {
     hash: u64,
     id: std::borrow::Cow<'a, [u8]>,
-}
-
-/// Whether the document before, in the batch or in the index, can have what is missing. That of the same id can, or the
-/// operation will meet a newer version and not count. That of another id can't in a replay: it may be of a row that came
-/// later, or of one that was there earlier, because this row's document was left out; or its values may be those of a row
-/// that took its id later. Under that id the stream mends it, but not where it would be carried to.
-fn is_trusted(op: &Op, fill: &Fill) -> bool {
-    fill.base.is_none() || op.origin != Origin::Replay
 }
 
 /// The source with all of its holes filled from `before`; none if that lacks one of the fields.

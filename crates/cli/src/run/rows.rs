@@ -2,7 +2,7 @@
 //! [`apply::Rows`]. Asked for one at a time over a connection of its own, which is made when it is first needed.
 
 use apply::{Current, CurrentRow, Error, RowRef};
-use change::{OldImage, Table};
+use change::{Lsn, OldImage, Table};
 use document::{Plan, Scratch};
 use snapshot::copy::Copy;
 use tokio::sync::Mutex;
@@ -33,8 +33,10 @@ impl CurrentRows {
         }
     }
 
-    async fn ask(&self, wanted: &RowRef) -> Result<Current, snapshot::Error> {
-        let Some((table, plan)) = self.tables.get(wanted.at) else { return Ok(Current::Gone) };
+    async fn ask(&self, wanted: &RowRef) -> Result<(Current, Lsn), snapshot::Error> {
+        let Some((table, plan)) = self.tables.get(wanted.at) else {
+            return Ok((Current::Gone, Lsn::ZERO));
+        };
         let mut session = self.session.lock().await;
         let connected = match session.take() {
             Some(connected) => connected,
@@ -44,7 +46,8 @@ impl CurrentRows {
         while !is_visible(connected, wanted.xid).await? {
             tokio::time::sleep(PAUSE).await;
         }
-        row(connected, table, plan, &wanted.key).await
+        let found = row(connected, table, plan, &wanted.key).await?;
+        Ok((found, written(connected).await?))
     }
 }
 
@@ -89,6 +92,16 @@ async fn is_visible(session: &mut Connection, xid: u32) -> Result<bool, snapshot
     let failed = |source| snapshot::Error::Wal { doing: "looking for a row".to_owned(), source };
     let rows = session.simple_query(&sql).await.map_err(failed)?;
     Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some("t"))
+}
+
+/// What is visible now commits before this.
+async fn written(session: &mut Connection) -> Result<Lsn, snapshot::Error> {
+    let failed = |source| snapshot::Error::Wal { doing: "looking for a row".to_owned(), source };
+    let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
+    let rows = session.simple_query(sql).await.map_err(failed)?;
+    let lsn = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
+    // Without a position nothing of before is trusted.
+    Ok(lsn.unwrap_or(Lsn::new(u64::MAX)))
 }
 
 /// The document of the row with this key.
