@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use super::Scenario;
 use crate::support::case::Case;
 use crate::support::connector::Connector;
+use crate::support::fault::{End, Protocol, Proxy};
 use crate::support::seed::Seed;
 use crate::support::shared;
 use crate::support::workload::Workload;
@@ -17,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("search_stands_still_for_20_s", search_stands_still),
     Scenario::new("search_is_killed", search_is_killed),
     Scenario::new("postgres_is_stopped", postgres_is_stopped),
+    Scenario::new("connections_are_forgotten", connections_are_forgotten),
 ];
 
 const PAUSE: Duration = Duration::from_millis(5);
@@ -92,6 +94,31 @@ fn postgres_is_stopped() {
         some_more(&workload);
         case.reconnect();
         case.check_positions();
+    }
+    end(case, connector, workload);
+}
+
+/// Something between us and a server has lost what it knew of our connections; nobody says so.
+fn connections_are_forgotten() {
+    let mut seed = Seed::new();
+    let pair = shared::fragile();
+    let mut case = Case::on("forgotten", &pair.postgres, &pair.search);
+    Workload::prepare(&mut case);
+    let port = |fact: &str| fact.rsplit(':').next().unwrap().parse().unwrap();
+    let source =
+        Proxy::start(Protocol::Bytes, port(pair.postgres.fact("port")), seed.rng.fork());
+    let target = Proxy::start(Protocol::Http, port(pair.search.fact("url")), seed.rng.fork());
+    case.through(&source, &target);
+    let connector = case.run();
+    let workload = Workload::start(&case, seed.fork(), PAUSE);
+    some_more(&workload);
+    for (proxy, silence) in [(&source, 60), (&target, 120)] {
+        proxy.end(End::Forgotten);
+        some_more(&workload);
+        let written = case.written();
+        wait_for("what was written meanwhile", Duration::from_secs(silence) + PATIENCE, || {
+            (case.confirmed() >= written).then_some(())
+        });
     }
     end(case, connector, workload);
 }

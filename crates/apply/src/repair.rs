@@ -142,3 +142,45 @@ fn outcome(at: Lsn, item: &answer::Item<'_>) -> Option<Repaired> {
         (status, None) => Some(Repaired::Refused(status.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bulk::answer::ItemError;
+
+    const AT: Lsn = Lsn::new(800);
+
+    fn failed(status: u16, reason: String) -> answer::Item<'static> {
+        let error = ItemError { kind: "k".into(), reason: reason.into(), caused_by: None };
+        answer::Item { status, result: None, error: Some(error) }
+    }
+
+    fn conflict(current: Version) -> answer::Item<'static> {
+        failed(
+            409,
+            format!("[1]: version conflict, current version [{current}] is higher or equal"),
+        )
+    }
+
+    #[test]
+    fn what_the_answers_mean() {
+        for status in [200, 201, 404] {
+            let item = answer::Item { status, result: None, error: None };
+            assert_eq!(outcome(AT, &item), Some(Repaired::Done));
+        }
+        for status in [403, 408, 429, 503] {
+            assert_eq!(outcome(AT, &failed(status, String::new())), None, "{status}: later");
+        }
+        let refused = outcome(AT, &failed(400, "no date".to_owned()));
+        assert_eq!(refused, Some(Repaired::Refused("no date".to_owned())));
+    }
+
+    #[test]
+    fn what_is_newer_stays() {
+        let newer = Version::copied(Lsn::new(808));
+        assert_eq!(outcome(AT, &conflict(newer)), Some(Repaired::Newer(newer)));
+        let own = conflict(Version::copied(AT));
+        assert_eq!(outcome(AT, &own), Some(Repaired::Done), "an answer was lost");
+        assert!(matches!(outcome(AT, &failed(409, String::new())), Some(Repaired::Refused(_))));
+    }
+}

@@ -15,6 +15,8 @@ use crate::relations;
 
 /// The oldest server: the first whose pgoutput can be asked for all that is needed.
 const OLDEST: u32 = 140_000;
+/// A session that does not answer to nothing within this time is given up.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A session for ordinary SQL.
 pub(crate) struct Source {
@@ -113,9 +115,11 @@ impl Source {
         Ok(Source { info, client, version })
     }
 
-    /// Opens the session again if it has ended.
+    /// Opens the session again if it has ended, or says nothing any more: what lies between may have forgotten it, and
+    /// nobody would ever tell.
     pub(crate) async fn revive(&mut self) -> Result<(), Failure> {
-        if self.client.is_closed() {
+        let asked = tokio::time::timeout(ANSWERS_WITHIN, self.client.simple_query("")).await;
+        if !matches!(asked, Ok(Ok(_))) {
             self.client = open(&self.info).await?;
         }
         Ok(())

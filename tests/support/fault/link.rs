@@ -50,6 +50,11 @@ async fn link(shared: Arc<Shared>, client: TcpStream) {
         }
         _ = end.changed() => how = end.borrow().1,
     }
+    if how == End::Forgotten {
+        // Until another end comes: that of the proxy.
+        let _ = end.changed().await;
+        how = End::Reset;
+    }
     if how == End::Reset {
         for stream in [Some(&client), server.as_ref()].into_iter().flatten() {
             let _ = stream.set_zero_linger();

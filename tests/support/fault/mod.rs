@@ -47,6 +47,8 @@ pub enum End {
     Cut,
     /// RST on both sides.
     Reset,
+    /// Not at all: nothing comes through any more, for ever, and neither side is told.
+    Forgotten,
 }
 
 /// What a proxy understands of what it carries.

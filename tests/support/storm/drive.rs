@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::load::Load;
 use super::schedule::{Event, Schedule, Strike};
-use super::statements::{PREPARE, TABLES};
+use super::statements::{LATER, PREPARE, TABLES};
 use super::total::Total;
 use super::watch::{Aliases, Watch};
 use crate::support::case::Case;
@@ -21,6 +21,7 @@ use crate::support::{PATIENCE, wait_for};
 const CATCH_UP: Duration = Duration::from_secs(300);
 /// As a supervisor waits before it starts a process again.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+const WAIT: &[&str] = &["wait", "--timeout", "300s"];
 const TICK: Duration = Duration::from_millis(20);
 
 /// Runs it on servers that nobody else uses meanwhile. Fails, with the servers perhaps stopped, when something is not as
@@ -39,6 +40,12 @@ struct Stage<'p> {
     connector: Connector,
     /// It was told to stop, or killed.
     expected_to_end: bool,
+    /// The process is a resync.
+    resyncs: bool,
+    /// How many columns were added.
+    columns: u32,
+    /// `LATER` is followed.
+    more: bool,
     load: Load,
     watch: Watch,
     _logs: Logs,
@@ -64,6 +71,7 @@ impl<'p> Stage<'p> {
         for (table, columns) in TABLES {
             case.table(table, columns);
         }
+        case.execute(&format!("CREATE TABLE {} ({})", LATER.0, LATER.1));
         case.execute(PREPARE);
         case.command(&["setup"]).expect_success();
         let load = Load::start(&case.database, &mut rng, schedule);
@@ -72,6 +80,9 @@ impl<'p> Stage<'p> {
         Stage {
             connector,
             expected_to_end: false,
+            resyncs: false,
+            columns: 0,
+            more: false,
             load,
             watch,
             _logs: Logs { dir: case.dir.path().to_owned(), seed: schedule.seed },
@@ -83,16 +94,20 @@ impl<'p> Stage<'p> {
         }
     }
 
-    /// Sees to it that a connector runs.
+    /// Sees to it that a connector runs, or what it asks for.
     fn tend(&mut self) {
         let Some(status) = self.connector.ended() else { return };
+        let asks = self.columns > 0 && self.connector.log().contains("`wal2es resync");
         match status.code() {
             Some(1) => self.total.restarts += 1,
+            Some(3) if asks => {}
+            Some(0) if self.resyncs => {}
             _ if self.expected_to_end => {}
             _ => panic!("wal2es ended with {status}, which is not worth a retry"),
         }
+        self.resyncs = status.code() == Some(3);
         std::thread::sleep(RESTART_PAUSE);
-        self.connector = self.case.start(&["run"]);
+        self.connector = self.case.start(&[if self.resyncs { "resync" } else { "run" }]);
         self.expected_to_end = false;
     }
 
@@ -148,7 +163,28 @@ impl<'p> Stage<'p> {
                 self.pair.search.kill9();
             }
             Strike::DiskFull => drop(self.block(true)),
+            Strike::AddColumn => {
+                self.columns += 1;
+                let table = if self.columns % 2 == 1 { "log" } else { "kv" };
+                let _ = self.try_execute(&format!(
+                    "ALTER TABLE {table} ADD COLUMN more_{} int DEFAULT 7",
+                    self.columns
+                ));
+            }
+            Strike::AddTable => {
+                let sql = format!("ALTER PUBLICATION {} ADD TABLE {}", self.case.name, LATER.0);
+                if !self.more && self.try_execute(&sql) {
+                    self.more = true;
+                    self.case.follow(LATER.0);
+                    self.end_connector(Signal::SIGTERM);
+                }
+            }
         }
+    }
+
+    /// False if it was not done, as far as is known: the server may be away, or somebody holds the lock.
+    fn try_execute(&mut self, sql: &str) -> bool {
+        self.case.sql.batch_execute(&format!("SET lock_timeout = '2s'; {sql}")).is_ok()
     }
 
     fn end_connector(&mut self, signal: Signal) {
@@ -185,18 +221,41 @@ impl<'p> Stage<'p> {
         (status == 200).then_some(())
     }
 
+    /// Everything that was written is searchable. A connector that asks for a resync first makes one wait more.
+    fn catch_up(&mut self) {
+        let mut wait = self.case.start(WAIT);
+        self.tend_until("the end of what was written", |stage| {
+            match wait.ended()?.code() {
+                Some(0) => return Some(()),
+                _ if stage.columns > 0 => wait = stage.case.start(WAIT),
+                code => panic!("wait ended with {code:?}: {}", wait.log()),
+            }
+            None
+        });
+    }
+
+    fn all_is_built(&mut self) -> Option<()> {
+        let state = self.case.state()?;
+        let indices = state["indexes"].as_array()?;
+        let tables = TABLES.len() + usize::from(self.more);
+        let shown = indices.iter().filter(|index| index["shown"].is_string()).count();
+        let all = state["step"] == "streaming" && shown == tables && !self.resyncs;
+        (all && state["needs_resync"].is_null()).then_some(())
+    }
+
     /// Nothing is written any more: indices and tables are equal.
     fn end(mut self) -> Total {
         // A strike at the same server may have been mended by another before it had happened.
         self.source.heal();
         self.target.heal();
         let [committed, rolled_back, failed] = self.load.stop();
-        self.tend_until("the first copy", |stage| {
-            stage.case.state().filter(|state| state["step"] == "streaming")
-        });
-        let mut wait = self.case.start(&["wait", "--timeout", "300s"]);
-        self.tend_until("the end of what was written", |_| wait.ended());
-        wait.end(PATIENCE).expect_success();
+        if self.columns > 0 {
+            // What was added is noticed with the next row.
+            self.case.execute("INSERT INTO log VALUES (-100000); INSERT INTO kv VALUES (-100000)");
+        }
+        self.tend_until("indices for all tables", Self::all_is_built);
+        self.catch_up();
+        self.tend_until("what was built last", Self::all_is_built);
         let seen = self.watch.stop();
         self.case.compare();
         assert!(seen.wrong.is_empty(), "seen meanwhile: {:#?}", seen.wrong);
@@ -251,8 +310,11 @@ fn streaming(case: &mut Case) -> Connector {
 /// `*` for all indices of the tables, shown or not.
 fn aliases(case: &Case) -> Aliases {
     let [kv, twin] = ["kv", "twin"].map(|table| case.alias(table));
-    let all: Vec<String> =
-        TABLES.iter().map(|(table, _)| format!("{}-g*", case.alias(table))).collect();
+    let all: Vec<String> = TABLES
+        .iter()
+        .chain([&LATER])
+        .map(|(table, _)| format!("{}-g*", case.alias(table)))
+        .collect();
     Aliases { all: all.join(","), kv, twin }
 }
 

@@ -26,6 +26,10 @@ pub enum Strike {
     KillSearch,
     /// The block that a full disk brings: on the indices, and on the state document too.
     DiskFull,
+    /// Documents do not survive it: the connector stops, and a resync is what it asks for.
+    AddColumn,
+    /// To the publication and, for the next start, to the configuration.
+    AddTable,
 }
 
 impl Strike {
@@ -49,6 +53,8 @@ impl Strike {
             Strike::StopPostgres => "Postgres stopped",
             Strike::KillSearch => "search server killed",
             Strike::DiskFull => "disk full",
+            Strike::AddColumn => "column added",
+            Strike::AddTable => "table added",
         }
     }
 
@@ -62,10 +68,12 @@ impl Strike {
             71..77 => Strike::EndSource(end(rng)),
             77..83 => Strike::EndTarget(end(rng)),
             83..86 => Strike::EndWalsender,
-            86..91 => Strike::CrashPostgres,
-            91..93 => Strike::StopPostgres,
-            93..98 => Strike::DiskFull,
-            _ => Strike::KillSearch,
+            86..90 => Strike::CrashPostgres,
+            90..92 => Strike::StopPostgres,
+            92..95 => Strike::DiskFull,
+            95..97 => Strike::KillSearch,
+            97..99 => Strike::AddColumn,
+            _ => Strike::AddTable,
         }
     }
 }

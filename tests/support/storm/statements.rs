@@ -14,8 +14,13 @@ pub const TABLES: [(&str, &str); 5] = [
     ("twin", "id int PRIMARY KEY, n bigint, ghost boolean DEFAULT false"),
 ];
 
+/// A table that is there, and written to, before it is followed.
+pub const LATER: (&str, &str) =
+    ("later", "k int PRIMARY KEY, n bigint, ghost boolean DEFAULT false");
+
 /// What is there before the first copy.
-pub const PREPARE: &str = "ALTER TABLE large REPLICA IDENTITY FULL; \
+pub const PREPARE: &str = "INSERT INTO later SELECT i, i FROM generate_series(0, 3000) i; \
+     ALTER TABLE large REPLICA IDENTITY FULL; \
      ALTER TABLE large ALTER big SET STORAGE EXTERNAL; \
      ALTER TABLE loose ALTER big SET STORAGE EXTERNAL, ALTER other SET STORAGE EXTERNAL; \
      INSERT INTO loose SELECT i, i, repeat(md5(i::text), 200) FROM generate_series(0, 9) i; \
@@ -54,7 +59,12 @@ pub fn statement(rng: &mut fastrand::Rng, n: u64, many: u64, doomed: bool) -> Ve
             rng.u64(1..=many.min(100))
         )),
         64..69 => copied(rng, n, many, doomed),
-        69..72 => one(format!("DELETE FROM log WHERE n % {} = 0", rng.i32(2..40))),
+        69 => one(format!(
+            "INSERT INTO later VALUES ({k}, {n}, {doomed}) \
+             ON CONFLICT (k) DO UPDATE SET n = {n}, ghost = {doomed}"
+        )),
+        70 => one(format!("DELETE FROM later WHERE k % {} = 0", rng.i32(20..300))),
+        71 => one(format!("DELETE FROM log WHERE n % {} = 0", rng.i32(2..40))),
         72..84 => large(rng, n, doomed),
         84..96 => twins(rng, n, doomed),
         96..97 => one(format!(
@@ -94,7 +104,7 @@ fn copied(rng: &mut fastrand::Rng, n: u64, many: u64, doomed: bool) -> Vec<Line>
     let rows: String = (1..=rng.u64(1..=many.min(60)))
         .map(|at| format!("{}\tcopied\t{doomed}\n", n + at))
         .collect();
-    vec![Line::Copy("COPY log FROM STDIN".to_owned(), rows)]
+    vec![Line::Copy("COPY log (n, t, ghost) FROM STDIN".to_owned(), rows)]
 }
 
 fn truncated(rng: &mut fastrand::Rng) -> Vec<Line> {

@@ -145,7 +145,8 @@ impl Applier {
     pub(super) fn state_to_save(&mut self) -> (State, Kept) {
         let now = Instant::now();
         let owner = &self.owner;
-        let kept = self.indices.suspects(|suspects| suspects.keep(owner, self.durable, now));
+        let mut kept = self.indices.suspects(|suspects| suspects.keep(owner, self.durable, now));
+        kept.flush = std::mem::take(&mut self.unsynced);
         let sent_below = self.begun.max(self.durable).get().saturating_add(LEASE);
         let state = State {
             suspects: kept.refs.clone(),
@@ -199,6 +200,10 @@ pub(super) async fn save(
     state: &State,
     kept: &Kept,
 ) -> Result<(), Error> {
+    if kept.flush {
+        let names: Vec<&str> = state.indexes.iter().map(|index| index.index.as_str()).collect();
+        persist(|| async { Ok(target.flush(&names).await?) }).await?;
+    }
     persist(|| indices::still_there(target, &state.indexes)).await?;
     let mut store = store.lock().await;
     store.write_suspects(kept).await?;

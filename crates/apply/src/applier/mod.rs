@@ -135,6 +135,8 @@ pub struct Applier {
     saved_at: Option<Instant>,
     checked_at: Instant,
     delivered: Delivered,
+    /// See [`Delivered::unsynced`]: of what was delivered since the state was saved.
+    unsynced: bool,
     applied_rows: u64,
     changed_columns: Vec<ChangedColumns>,
     /// The id of the state document.
@@ -220,6 +222,7 @@ impl Applier {
             saved_at: None,
             checked_at: Instant::now(),
             delivered: Delivered::default(),
+            unsynced: false,
             applied_rows: 0,
             changed_columns: Vec::new(),
         }
@@ -630,6 +633,7 @@ impl Applier {
 
     fn landed(&mut self, delivered: Delivered) {
         let Some(flight) = self.flight.take() else { return };
+        self.unsynced |= delivered.unsynced;
         self.delivered.add(delivered);
         if let Some(end) = flight.end {
             self.durable = self.durable.max(end);

@@ -50,6 +50,9 @@ pub(crate) struct Delivered {
     pub(crate) retries: u64,
     /// Documents that were completed from the row as it is now.
     pub(crate) reselected: u64,
+    /// Something counted as done because the index had it already, from a request that may not have answered yet: it may
+    /// not be on disk, and a request that changes nothing does not wait for that.
+    pub(crate) unsynced: bool,
     /// Documents that have a dead letter now, by the number of their index and their hash.
     pub(crate) refused: Vec<(u32, u64)>,
 }
@@ -60,6 +63,7 @@ impl Delivered {
         self.superseded += part.superseded;
         self.retries += part.retries;
         self.reselected += part.reselected;
+        self.unsynced |= part.unsynced;
         self.refused.extend(part.refused);
     }
 }
@@ -199,6 +203,7 @@ impl<G: Guard> Delivery<'_, G> {
         let mut reason = String::new();
         for (at, (op, item)) in rest.ops.iter().zip(&items).enumerate() {
             let sent = Sent { version: op.version, origin: op.origin, retried: rest.retried };
+            self.delivered.unsynced |= item.status == 409;
             match judge(sent, item) {
                 Outcome::Done => {}
                 Outcome::Superseded => self.delivered.superseded += 1,

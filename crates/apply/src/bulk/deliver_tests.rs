@@ -106,7 +106,7 @@ async fn after_a_lost_answer_the_own_version_counts_as_success() {
     let own = conflict(version(800));
     let stub = Stub::start(vec![Reply::Cut, outcomes(&[(409, &own)])]).await;
     let (result, checks) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
-    assert_eq!(result.unwrap(), Delivered { superseded: 0, retries: 1, ..Delivered::default() });
+    assert_eq!(result.unwrap(), Delivered { retries: 1, unsynced: true, ..Delivered::default() });
     assert_eq!(checks, 1, "the indices are looked at before anything is sent again");
 }
 

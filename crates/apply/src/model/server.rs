@@ -313,6 +313,7 @@ impl Server {
                 self.look();
                 json!({"_shards": {"successful": 1, "failed": 0}})
             }
+            (_, [_, "_flush"]) => json!({}),
             (_, [names, "_settings", "index.uuid"]) => {
                 self.of_each(names, |index| json!({"settings": {"index.uuid": index.uuid}}))
             }

@@ -38,6 +38,8 @@ pub(crate) struct Kept {
     pub(crate) write: Vec<(String, Document)>,
     pub(crate) refs: Vec<SuspectChunk>,
     pub(crate) over: Vec<String>,
+    /// What the indices have must be on disk first: see [`crate::bulk::Delivered::unsynced`].
+    pub(crate) flush: bool,
 }
 
 impl Document {

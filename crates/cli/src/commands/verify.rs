@@ -83,9 +83,15 @@ fn remedy(all: &[Compared], repaired: bool) -> String {
     }
     let differing = all.iter().filter(|compared| !compared.is_equal());
     let names: Vec<&str> = differing.map(|compared| compared.alias.as_str()).collect();
-    match repaired {
-        false => "`wal2es verify --repair` writes these documents anew; find out who else writes to the index".to_owned(),
-        true => format!("build anew what could not be repaired: `wal2es resync {}`", names.join(" ")),
+    let names = names.join(" ");
+    if !repaired {
+        return "`wal2es verify --repair` writes these documents anew; find out who else writes to the index".to_owned();
+    }
+    match all.iter().any(|compared| compared.more) {
+        true => format!(
+            "`wal2es verify --repair` again for the rest, or build anew: `wal2es resync {names}`"
+        ),
+        false => format!("build anew what could not be repaired: `wal2es resync {names}`"),
     }
 }
 

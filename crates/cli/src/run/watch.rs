@@ -84,6 +84,10 @@ impl Watch {
         }
         self.versions.get_or_insert(versions);
         self.parts.get_or_insert(parts);
+        // One that is under way may be so for ever, over a connection that nobody knows any more.
+        if let Some(looking) = self.looking.take() {
+            looking.abort();
+        }
         self.due = Instant::now();
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::progress::{Copying, Shown};
 use crate::run;
 
 /// Ids that are kept at once while the two sides are read by id.
-pub(super) const WAITING: usize = 50_000;
+pub(super) const WAITING: usize = 20_000;
 
 /// What came of it.
 #[derive(Debug)]
