@@ -43,16 +43,14 @@ sql "INSERT INTO item SELECT n, 'item ' || n, n / 100.0, now(), repeat('some wor
      FROM generate_series(1, $rows) n"
 sql "VACUUM ANALYZE item"
 
-ask() { # COMMAND ARGUMENT…
-  "$binary" "$@" --source "host=127.0.0.1 port=$port user=wal2es_admin dbname=postgres" --target "$target" --table public.item
-}
-ask run 2>"$data/connector.log" &
+where=(--source "host=127.0.0.1 port=$port user=wal2es_admin dbname=postgres" --target "$target" --table public.item)
+"$binary" run "${where[@]}" 2>"$data/connector.log" &
 connector=$!
-until ask wait --timeout 300s >"$data/wait.log" 2>&1; do sleep 1; done
+until "$binary" wait --timeout 300s "${where[@]}" >"$data/wait.log" 2>&1; do sleep 1; done
 
 for ((run = 1; run <= runs; run++)); do
   before=$(date +%s%N)
-  ask verify 2>"$data/verify.log" &
+  "$binary" verify "${where[@]}" >"$data/verify.out" 2>"$data/verify.log" &
   pid=$!
   most=0
   while now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
