@@ -13,7 +13,7 @@ use crate::support::shared;
 use crate::support::workload::{TABLES, Workload};
 use crate::support::{PATIENCE, wait_for};
 
-pub const SCENARIOS: &[Scenario] = &[Scenario::new("a_node_is_killed", a_node_is_killed)];
+pub const SCENARIOS: &[Scenario] = &[Scenario::long("a_node_is_killed", a_node_is_killed)];
 
 fn a_node_is_killed() {
     let mut seed = Seed::new();

@@ -66,6 +66,7 @@ scenarios!(
     rollback,
     schema_changes,
     server_restart,
+    selftest,
     session,
     setup,
     status,

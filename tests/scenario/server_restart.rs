@@ -18,7 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("search_stands_still_for_20_s", search_stands_still),
     Scenario::new("search_is_killed", search_is_killed),
     Scenario::new("postgres_is_stopped", postgres_is_stopped),
-    Scenario::new("connections_are_forgotten", connections_are_forgotten),
+    Scenario::long("connections_are_forgotten", connections_are_forgotten),
 ];
 
 const PAUSE: Duration = Duration::from_millis(5);

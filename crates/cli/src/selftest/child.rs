@@ -154,10 +154,15 @@ fn not_started(error: &std::io::Error) -> Failure {
 }
 
 impl Running {
-    /// Fails if it has ended by itself.
-    pub(super) fn must_run(&mut self) -> Result<(), Failure> {
+    /// Whether it runs still. It may have ended with the code for what is worth another try, as when it is cut off
+    /// while it starts; whoever supervises it starts it again then.
+    ///
+    /// # Errors
+    /// It has ended with another one.
+    pub(super) fn runs(&mut self) -> Result<bool, Failure> {
         match self.process.try_wait() {
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(true),
+            Ok(Some(status)) if status.code() == Some(1) => Ok(false),
             Ok(Some(status)) => {
                 let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
                 let last: Vec<&str> = last.iter().map(String::as_str).collect();
