@@ -19,6 +19,7 @@ mod deletes;
 mod keep;
 mod pace;
 mod show;
+mod take;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,20 +28,16 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use change::{CommitLsn, Lsn};
-use document::Partial;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::persist;
-use crate::bulk::{
-    Batch, Delivered, Limits, Origin, RowRef, Rows, Write, deliver_filled, deliver_in_lanes,
-};
+use crate::bulk::{Batch, Delivered, Limits, Rows, deliver_filled, deliver_in_lanes};
 use crate::indices::{self, IndexGuard, Indices};
-use crate::letters::{Letters, Reason};
+use crate::letters::Letters;
 use crate::state::{ColumnState, IndexState, LastCommit, SAVE_EVERY, State, Store};
 use crate::target::Target;
 use crate::tombstones::Tombstones;
-use crate::version::Version;
 use crate::{Error, Kind};
 use pace::{Moment, Next, Pace};
 pub use show::drop_unneeded_of_detached;
@@ -299,122 +296,14 @@ impl Applier {
         self.dry = dry;
     }
 
-    /// The transaction `xid` begins, which commits at `commit`; `committed_at` is the time since 1970.
-    pub fn begin(&mut self, commit: CommitLsn, xid: u32, committed_at: Duration) {
-        self.open = Some(Open { commit, xid, ordinal: 0 });
-        self.begun = self.begun.max(commit.0);
-        self.committed_at = Some(committed_at);
-    }
-
-    /// The next row change of the transaction, which every row change must announce, indexed or not: gives its version
-    /// and where it stands.
-    pub fn next_change(&mut self) -> (Version, Origin) {
-        let Some(open) = self.open.as_mut() else {
-            return (Version::copied(Lsn::ZERO), Origin::Live);
-        };
-        let version = Version::streamed(open.commit, open.ordinal);
-        open.ordinal += 1;
-        let replay = open.commit.0 < self.replay_end;
-        (version, if replay { Origin::Replay } else { Origin::Live })
-    }
-
-    /// Writes a document of the managed index `at`, whose source `source` writes.
-    ///
-    /// # Errors
-    /// Those of `source`.
-    pub fn index<E>(
-        &mut self,
-        at: usize,
-        id: &[u8],
-        change: (Version, Origin),
-        source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let batch = &mut self.batch;
-        self.indices.with(|list| match list.get(at) {
-            None => Ok(()),
-            Some(managed) => {
-                let write = write_of(managed.number, &managed.state.index, id, change);
-                batch.index(&write, source)
-            }
-        })
-    }
-
-    /// Writes a document of the managed index `at` of which values are missing: they are those of the document `before`, or
-    /// of `id` if the row had no other id.
-    pub fn partial(
-        &mut self,
-        at: usize,
-        id: &[u8],
-        before: Option<&[u8]>,
-        change: (Version, Origin),
-        partial: &Partial,
-    ) {
-        let batch = &mut self.batch;
-        let row =
-            RowRef { at, key: partial.key.clone(), xid: self.open.map_or(0, |open| open.xid) };
-        self.indices.with(|list| {
-            if let Some(managed) = list.get(at) {
-                let write = write_of(managed.number, &managed.state.index, id, change);
-                batch.partial(&write, before, partial, row);
-            }
-        });
-    }
-
-    /// The row of the managed index `at` can't become a document: deletes the one that it had, and leaves a dead letter.
-    pub fn refuse(&mut self, at: usize, id: &[u8], change: (Version, Origin), reason: String) {
-        let batch = &mut self.batch;
-        self.indices.with(|list| {
-            if let Some(managed) = list.get(at) {
-                let write = write_of(managed.number, &managed.state.index, id, change);
-                batch.refuse(&write, Reason::plain(reason));
-            }
-        });
-    }
-
     /// Rows that have no document.
     pub fn dead_letters(&self) -> usize {
         self.guard.letters.len()
     }
 
-    /// Deletes a document of the managed index `at`.
-    pub fn delete(&mut self, at: usize, id: &[u8], change: (Version, Origin)) {
-        let batch = &mut self.batch;
-        self.indices.with(|list| {
-            if let Some(managed) = list.get(at) {
-                batch.delete(&write_of(managed.number, &managed.state.index, id, change));
-            }
-        });
-    }
-
     /// The managed indices, as they were at [`Applier::durable`].
     pub fn indexes(&self) -> Vec<IndexState> {
         self.indices.states()
-    }
-
-    /// The columns of the managed index `at` from this transaction on, whose documents are as before. They become part of
-    /// the state with the transaction.
-    pub fn columns(&mut self, at: usize, columns: Vec<ColumnState>) {
-        self.changed_columns.push(ChangedColumns { end: None, at, columns });
-    }
-
-    /// The transaction is complete; its commit record ends at `end`.
-    pub fn commit(&mut self, end: Lsn) {
-        self.open = None;
-        let at = self.committed_at.map_or(0, |at| at.as_micros());
-        self.received = Some(LastCommit { end, at: u64::try_from(at).unwrap_or(u64::MAX) });
-        for changed in self.changed_columns.iter_mut().filter(|changed| changed.end.is_none()) {
-            changed.end = Some(end);
-        }
-        self.batch.commit(end);
-        self.settle();
-    }
-
-    /// The source has nothing for us up to `end`. Ignored within a transaction.
-    pub fn idle(&mut self, end: Lsn) {
-        if self.open.is_none() {
-            self.batch.idle(end);
-            self.settle();
-        }
     }
 
     /// Moves on over what needs no request, when nothing is in flight that comes before it.
@@ -635,7 +524,8 @@ impl Applier {
     fn landed(&mut self, delivered: Delivered) {
         let Some(flight) = self.flight.take() else { return };
         self.unsynced |= delivered.unsynced;
-        self.delivered.add(delivered);
+        // Only a copy counts them.
+        self.delivered.add(Delivered { refused: Vec::new(), ..delivered });
         if let Some(end) = flight.end {
             self.durable = self.durable.max(end);
             self.last_commit = self.last_commit.max(flight.last_commit);
@@ -643,15 +533,6 @@ impl Applier {
         self.at_commit = !flight.mid_transaction;
         self.settle();
     }
-}
-
-fn write_of<'a>(
-    index: u32,
-    index_name: &'a str,
-    id: &'a [u8],
-    (version, origin): (Version, Origin),
-) -> Write<'a> {
-    Write { index, index_name, id, version, origin }
 }
 
 /// The end of work that may not be there: then it never comes.
