@@ -521,11 +521,12 @@ impl Applier {
         self.flight = Some(Flight { work, end, last_commit, mid_transaction });
     }
 
-    fn landed(&mut self, delivered: Delivered) {
+    fn landed(&mut self, mut delivered: Delivered) {
         let Some(flight) = self.flight.take() else { return };
         self.unsynced |= delivered.unsynced;
         // Only a copy counts them.
-        self.delivered.add(Delivered { refused: Vec::new(), ..delivered });
+        delivered.refused.clear();
+        self.delivered.add(delivered);
         if let Some(end) = flight.end {
             self.durable = self.durable.max(end);
             self.last_commit = self.last_commit.max(flight.last_commit);

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::*;
-use crate::bulk::CurrentRow;
+use crate::bulk::{CurrentRow, RowRef};
 use crate::indices::{IndexPlan, Managed};
 use crate::state::{IndexState, Step};
 use crate::stub::Stub;
