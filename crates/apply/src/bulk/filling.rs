@@ -3,7 +3,7 @@
 //! Where a missing value is found, in this order: in an operation of an earlier transaction in this batch that has not
 //! been sent yet; in the index, by realtime get, since everything before this batch has landed; else in the row as it is
 //! now in its table. The last is for rows that have no document, or none to be trusted: one that was refused, one that
-//! entered a row filter, and in a replay the document that a row had under another id ([`is_trusted`]).
+//! entered a row filter, and in a replay the document that a row had under another id ([`Filling::is_trusted`]).
 //! Such a value may be newer than the document's version; what made it newer is still to come in the stream. A row that is
 //! not there any more was deleted later: its document is left out, the delete follows.
 //!
