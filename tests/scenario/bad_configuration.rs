@@ -34,7 +34,8 @@ fn keys_that_are_not_there_yet() {
     let (source, target) = (case.database.url(), case.search.url.clone());
     let good = format!("source:\n  url: {source}\ntarget:\n  url: [{target}]\n");
     run(&case, &format!("{good}indexes:\n- table: public.t\n  where: a > 1\n")).expect(2, &["where", "not supported yet"]);
-    run(&case, &format!("{good}pipeline:\n  lanes: 2\n")).expect(2, &["lanes", "not supported yet"]);
+    run(&case, &format!("{good}indexes:\n- table: public.t\n  routing: a\n")).expect(2, &["routing", "not supported yet"]);
+    run(&case, &format!("{good}pipeline:\n  lanes: 17\n")).expect(2, &["lanes", "between 1 and 16"]);
     case.expect_nothing_made();
 }
 

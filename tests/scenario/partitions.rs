@@ -56,11 +56,12 @@ fn have_replica_identities_of_their_own() {
     case.execute("INSERT INTO event VALUES (1, '2024-03-05', 'x')");
     case.execute("UPDATE event SET at = at + 1 WHERE id < 10");
     case.check();
-    // A large value that is left alone is in no image: that stops, and is never taken for NULL.
+    // A large value that is left alone is in no image, and never taken for NULL: it is the document's.
     case.execute("UPDATE event SET what = (SELECT string_agg(md5(n::text || id), '') FROM generate_series(1, 200) n)");
     case.check();
     case.execute("UPDATE event SET id = id + 10000");
-    connector.end(PATIENCE).expect(3, &["public.event", "\"what\"", "REPLICA IDENTITY FULL"]);
+    case.check();
+    connector.stop();
 
     let mut case = partitioned("parts_index", "UNIQUE (id, at)");
     case.execute(

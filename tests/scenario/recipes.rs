@@ -246,7 +246,12 @@ fn x6_a_slot_that_goes_back_in_a_crash() {
     let mut case = Case::on("x6", &pair.postgres, &pair.search);
     case.table("t", "id int PRIMARY KEY, v text");
     case.execute("INSERT INTO t SELECT n, 'copied' FROM generate_series(1, 10) n");
-    for running in [true, false] {
+    // A checkpoint of the server's own may come in between: then the slot stays where it is.
+    let mut went_back = false;
+    for running in [true, false, false, false] {
+        if went_back {
+            break;
+        }
         let connector = case.run();
         case.execute("CHECKPOINT");
         for n in 1..=5 {
@@ -272,13 +277,14 @@ fn x6_a_slot_that_goes_back_in_a_crash() {
                 connector.stop();
             }
             None => {
-                assert!(case.confirmed() < before, "the slot has not gone back");
+                went_back = case.confirmed() < before;
                 case.execute("UPDATE t SET v = v || '.'");
                 case.catch_up();
                 case.compare();
             }
         }
     }
+    assert!(went_back, "the slot has not gone back");
 }
 
 /// COPY logs many rows in one record, so the position of a change tells nothing about which one it is.

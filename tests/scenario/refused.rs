@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Scenario;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, http};
 use crate::support::case::Case;
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -201,11 +201,14 @@ fn goes_with_its_index() {
     let mut case = Case::shared("refusedindex");
     case.table("item", "id int PRIMARY KEY, d date");
     case.execute("INSERT INTO item VALUES (1, '10000-01-01')");
-    let connector = case.run();
+    case.config["http"] = json!({"listen": "127.0.0.1:0"});
+    let mut connector = case.run();
     case.execute("TRUNCATE item; INSERT INTO item VALUES (2, '10000-01-01')");
     case.settle();
     let found = letters(&case);
     assert_eq!((found.len(), &found[0]["id"]), (1, &json!("2")));
+    let metrics = http::get(http::port(&mut connector), "/metrics").body;
+    assert!(metrics.contains("\nwal2es_dead_letters 1\n"), "{metrics}");
     case.command(&["resync"]).expect_success();
     case.settle();
     let found = letters(&case);

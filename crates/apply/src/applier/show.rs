@@ -191,6 +191,7 @@ impl Applier {
             state.truncations = truncations;
             managed.number = number;
         });
+        self.guard.letters.forget(managed.number);
         self.plan_to_drop();
         Ok(true)
     }

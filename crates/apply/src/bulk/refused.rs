@@ -30,6 +30,7 @@ pub(super) fn reason_of(item: &Item<'_>) -> Reason {
 pub(super) fn refused(op: &Op, body: &[u8], reason: Reason) -> Refused {
     Refused {
         hash: op.hash,
+        number: op.index,
         index: op.index_name(body).into_owned(),
         id: op.id(body).to_vec(),
         version: op.version,
@@ -111,8 +112,7 @@ pub(super) async fn settle(
     if !refused.is_empty() {
         letters.write(&refused).await?;
     }
-    let of = |one: &Refused| sealed.ops.iter().find(|op| op.hash == one.hash).map(|op| op.index);
-    Ok(refused.iter().filter_map(|one| Some((of(one)?, one.hash))).collect())
+    Ok(refused.iter().map(|one| (one.number, one.hash)).collect())
 }
 
 impl Op {

@@ -12,7 +12,7 @@
 mod letter;
 mod store;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
@@ -31,14 +31,16 @@ pub struct Letters {
     target: Arc<Target>,
     indices: Indices,
     cap: usize,
-    /// The documents that have one, by their hash: a false match only clears a letter that is not there.
-    known: Arc<Mutex<HashSet<u64>>>,
+    /// The documents that have one, by their hash, with the number of their index. A false match only clears a letter that is
+    /// not there.
+    known: Arc<Mutex<HashMap<u64, u32>>>,
 }
 
 /// A row that has no document.
 pub(crate) struct Refused {
     /// Of index and id.
     pub(crate) hash: u64,
+    pub(crate) number: u32,
     pub(crate) index: String,
     /// As it stands in a request: quoted and escaped.
     pub(crate) id: Vec<u8>,
@@ -74,7 +76,7 @@ impl Letters {
         let stored = persist(|| list(&self.target, &names)).await?;
         let hashes = stored.iter().filter_map(|stored| {
             let (_, number) = numbers.iter().find(|(name, _)| *name == stored.letter.index)?;
-            Some(key_hash(*number, stored.letter.id.as_bytes()))
+            Some((key_hash(*number, stored.letter.id.as_bytes()), *number))
         });
         self.known().extend(hashes);
         Ok(())
@@ -92,7 +94,7 @@ impl Letters {
 
     /// The document may have one.
     pub(crate) fn has(&self, hash: u64) -> bool {
-        self.known().contains(&hash)
+        self.known().contains_key(&hash)
     }
 
     /// Writes letters, however long it takes. They are durable when it comes back.
@@ -108,7 +110,7 @@ impl Letters {
         }
         let letters: Vec<Letter> = refused.iter().map(|refused| self.letter(refused)).collect();
         persist(|| store::write(&self.target, &letters)).await?;
-        self.known().extend(refused.iter().map(|refused| refused.hash));
+        self.known().extend(refused.iter().map(|refused| (refused.hash, refused.number)));
         for refused in refused {
             tracing::warn!(
                 index = refused.index, id = %String::from_utf8_lossy(&refused.id),
@@ -138,6 +140,11 @@ impl Letters {
         Ok(())
     }
 
+    /// The index of that number is not written any more: its letters go with it.
+    pub(crate) fn forget(&self, number: u32) {
+        self.known().retain(|_, of| *of != number);
+    }
+
     fn letter(&self, refused: &Refused) -> Letter {
         let (alias, table) = self.indices.with(|list| {
             let found = list.iter().find(|managed| managed.state.index == refused.index);
@@ -160,7 +167,7 @@ impl Letters {
         )
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u64, u32>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
