@@ -254,6 +254,10 @@ fn x6_a_slot_that_goes_back_in_a_crash() {
         }
         let connector = case.run();
         case.execute("CHECKPOINT");
+        // The slot is written to disk once more when the position behind a checkpoint is confirmed.
+        let checkpoint = case.written();
+        case.execute("UPDATE t SET v = 'after the checkpoint' WHERE id = 1");
+        wait_for("the confirmation", PATIENCE, || (case.confirmed() > checkpoint).then_some(()));
         for n in 1..=5 {
             case.execute(&format!("UPDATE t SET v = '{n}' WHERE id = {n}; DELETE FROM t WHERE id = 5 + {n}"));
             case.execute("INSERT INTO t SELECT 5 + n, 'again' FROM generate_series(1, 5) n ON CONFLICT DO NOTHING");
@@ -375,24 +379,20 @@ fn x9_a_changed_key_and_an_unsent_value() {
             case.execute("ALTER TABLE t REPLICA IDENTITY FULL");
         }
         case.execute("INSERT INTO t VALUES (1.0, repeat('x', 9000)), (2, 'small')");
-        let connector = case.run();
+        let _connector = case.run();
         case.execute("CREATE PUBLICATION peek FOR TABLE t");
         peek_by(&mut case, "pgoutput");
-        let written = case.written();
         case.execute("UPDATE t SET id = 1.00 WHERE id = 1");
         let messages = peeked_messages(&mut case);
         let updates = || messages.iter().filter(|message| message.first() == Some(&b'U'));
         assert_eq!(updates().count(), 1);
         if full {
             assert!(updates().all(|update| update[5] == b'O'), "{messages:?}");
-            case.check();
-            assert_eq!(case.search.field(&case.alias("t"), "1.0", "body"), None);
         } else {
             assert!(updates().all(|update| update[5] == b'K' && update.ends_with(b"1.00u")), "{messages:?}");
-            connector.end(PATIENCE).expect(3, &["public.t", "\"body\"", "REPLICA IDENTITY FULL"]);
-            assert!(case.confirmed() <= written);
-            assert!(case.search.field(&case.alias("t"), "1.0", "body").is_some(), "nothing is taken away");
         }
+        case.check();
+        assert_eq!(case.search.field(&case.alias("t"), "1.0", "body"), None);
         drop_peek(&mut case);
     }
 }
