@@ -149,12 +149,14 @@ impl Applier {
                 documents = back.len(),
                 "a request that had been given up was executed late; what it brought back is deleted again"
             );
-            self.indices.with(|list| {
-                for managed in list.iter_mut().filter(|one| back.contains(&one.state.index)) {
-                    managed.dirty = true;
-                }
-            });
         }
+        // What had come back, and may have been shown, may have been deleted by another request that is late as well.
+        let touched = |index: &str| deletes.iter().any(|again| *again.index == *index);
+        self.indices.with(|list| {
+            for managed in list.iter_mut().filter(|managed| touched(&managed.state.index)) {
+                managed.dirty = true;
+            }
+        });
         let outcomes = deletes.into_iter().zip(outcomes);
         let done = outcomes.map(|(again, outcome)| (again, outcome != Outcome::Failed));
         self.indices.suspects(|suspects| suspects.sent(sent, done));
