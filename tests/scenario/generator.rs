@@ -114,7 +114,9 @@ fn in_stream(sql: &mut Client) -> i64 {
 fn expect_told(sql: &mut Client, table: &TableInfo, generator: &Generator, replay: &Replay) -> usize {
     let copied = copied(sql, table, generator);
     let name = (table.schema.clone(), table.name.clone());
-    let told = replay.tables.get(&name).cloned().unwrap_or_default();
+    let query = "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $1 AND relname = $2";
+    let oid: u32 = sql.query_one(query, &[&name.0, &name.1]).unwrap().get(0);
+    let told = replay.tables.get(&oid).cloned().unwrap_or_default();
     for (key, fields) in &copied {
         let told = told.get(key).unwrap_or_else(|| panic!("{name:?}: {key:?} was not told"));
         assert_eq!(told, fields, "{name:?}, {key:?}");

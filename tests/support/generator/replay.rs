@@ -10,11 +10,12 @@ pub type Fields = BTreeMap<String, Option<String>>;
 /// Rows by the text of their key columns.
 pub type Rows = BTreeMap<Vec<Option<String>>, Fields>;
 
-/// What the log has told by now: rows by table. A table that was renamed or dropped stays as it was.
+/// What the log has told by now: rows by the OID of the table. Not by its name: for a while after it was renamed, the root of
+/// partitions is told under the name before.
 #[derive(Default)]
 pub struct Replay {
     relations: HashMap<u32, Relation>,
-    pub tables: HashMap<(String, String), Rows>,
+    pub tables: HashMap<u32, Rows>,
     /// Large values that an UPDATE left out and the old row or an earlier one gave.
     pub filled: usize,
     /// Stream Abort messages, which version 1 should not have.
@@ -51,8 +52,7 @@ impl Replay {
                 let count = input.u32();
                 input.u8();
                 for _ in 0..count {
-                    let relation = &self.relations[&input.u32()];
-                    self.tables.remove(&relation.name);
+                    self.tables.remove(&input.u32());
                 }
             }
             b'I' | b'U' | b'D' => self.change(&mut input, is_key),
@@ -62,8 +62,9 @@ impl Replay {
 
     /// Old row or key if there is one, then the new row if there is one.
     fn change(&mut self, input: &mut Input<'_>, is_key: &dyn Fn(&str) -> bool) {
-        let relation = self.relations[&input.u32()].clone();
-        let rows = self.tables.entry(relation.name.clone()).or_default();
+        let oid = input.u32();
+        let relation = self.relations[&oid].clone();
+        let rows = self.tables.entry(oid).or_default();
         let (mut old, mut new) = (None, None);
         while !input.0.is_empty() {
             match input.u8() {
