@@ -18,6 +18,7 @@ pub mod letters;
 mod loader;
 #[cfg(test)]
 mod model;
+mod own_index;
 mod repair;
 mod replicas;
 mod report;

@@ -136,14 +136,8 @@ impl Lane {
         id: &[u8],
         source: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let write = Write {
-            index: self.index,
-            index_name: &self.index_name,
-            id,
-            version: Version::copied(self.loader.at),
-            origin: self.origin,
-        };
-        self.batch.index(&write, source)?;
+        let (batch, write) = self.write(id);
+        batch.index(&write, source)?;
         // Each row stands for itself: two with one id must meet in the target, not replace each other here.
         self.batch.commit(self.loader.at);
         Ok(())
@@ -151,15 +145,15 @@ impl Lane {
 
     /// A row that can't become a document: leaves a dead letter.
     pub fn refuse(&mut self, id: &[u8], reason: String) {
-        let write = Write {
-            index: self.index,
-            index_name: &self.index_name,
-            id,
-            version: Version::copied(self.loader.at),
-            origin: self.origin,
-        };
-        self.batch.refuse(&write, Reason::plain(reason));
+        let (batch, write) = self.write(id);
+        batch.refuse(&write, Reason::plain(reason));
         self.batch.commit(self.loader.at);
+    }
+
+    fn write<'w>(&'w mut self, id: &'w [u8]) -> (&'w mut Batch, Write<'w>) {
+        let Lane { loader, index, index_name, origin, batch, .. } = self;
+        let version = Version::copied(loader.at);
+        (batch, Write { index: *index, index_name, id, version, origin: *origin })
     }
 
     /// A request is full: call [`Lane::make_room`] before the next row.

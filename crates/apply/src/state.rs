@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::backoff::Backoff;
+use crate::own_index;
 use crate::suspects::SuspectChunk;
-use crate::target::{ApiError, DocVersion, IndexFacts, Target};
+use crate::target::{DocVersion, IndexFacts, Target};
 use crate::{Error, Kind};
 
 const INDEX: &str = "wal2es-state";
@@ -414,30 +415,7 @@ impl Store {
     /// # Errors
     /// The target does not answer or does not allow it.
     pub async fn prepare(&self) -> Result<(), Error> {
-        let body = json!({
-            "settings": {
-                "index.number_of_shards": 1,
-                "index.auto_expand_replicas": "0-1",
-                "index.translog.durability": "request",
-                "index.default_pipeline": "_none",
-                "index.final_pipeline": "_none",
-            },
-            "mappings": { "dynamic": false, "properties": {} },
-        });
-        match self.target.create_index(INDEX, &body).await {
-            Ok(_) => Ok(()),
-            Err(ApiError::Status { kind, .. }) if kind == "security_exception" => {
-                // Without the right to make indices, an index made by an administrator will do.
-                match self.target.index(INDEX).await? {
-                    Some(_) => Ok(()),
-                    None => Err(Error::config(
-                        format!("the user may not make the index {INDEX}, and it is not there"),
-                        "give the user the right `create_index` on wal2es-*, or make the index once",
-                    )),
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
+        own_index::make(&self.target, INDEX, json!({})).await
     }
 }
 

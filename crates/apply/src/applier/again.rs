@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{Applier, Work};
 use crate::Error;
-use crate::bulk::answer;
+use crate::bulk::{answer, write_deletion};
 use crate::indices;
 use crate::state::IndexState;
 use crate::suspects::Again;
@@ -166,13 +166,7 @@ impl Applier {
 fn body(deletes: &[Again]) -> Vec<u8> {
     let mut body = Vec::with_capacity(deletes.iter().map(|again| again.id.len() + 120).sum());
     for Again { index, id, version } in deletes {
-        body.extend_from_slice(b"{\"delete\":{\"_index\":\"");
-        body.extend_from_slice(index.as_bytes());
-        body.extend_from_slice(b"\",\"_id\":");
-        body.extend_from_slice(id);
-        body.extend_from_slice(b",\"version\":");
-        body.extend_from_slice(itoa::Buffer::new().format(version.get()).as_bytes());
-        body.extend_from_slice(b",\"version_type\":\"external_gte\"}}\n");
+        write_deletion(index, id, *version, &mut body);
     }
     body
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::bulk::{CurrentRow, RowRef};
 use crate::indices::{IndexPlan, Managed};
 use crate::state::{IndexState, Step};
-use crate::stub::Stub;
+use crate::stub::{Reply, Stub};
 
 pub(super) const ROOMY: Limits = Limits { bytes: 1 << 20, rows: 100 };
 pub(super) const REFRESH: &str = "POST /p-g1/_refresh";
@@ -108,6 +108,11 @@ pub(super) async fn applier(stub: &Stub, limits: Limits, replay_end: u64) -> App
     applier
 }
 
+fn created() -> Reply {
+    let items = r#"{"errors":false,"items":[{"index":{"status":201,"result":"created"}}]}"#;
+    Reply::Answer(200, items.to_owned())
+}
+
 fn change(applier: &mut Applier, id: &str) {
     let change = applier.next_change();
     let Ok(()) = applier.index(0, id.as_bytes(), change, |out| {
@@ -194,6 +199,23 @@ async fn a_position_is_confirmed_after_the_state_that_holds_it_is_saved() {
     let requests = stub.requests();
     let first = |what: &str| requests.iter().position(|request| request.starts_with(what)).unwrap();
     assert!(first(BULK) < first("PUT /wal2es-state/_doc/"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_has_sent_is_on_disk_before_it_is_saved() {
+    let newer = r#"{"errors":true,"items":[{"index":{"status":409,"error":{"type":"t",
+        "reason":"[a]: version conflict, current version [9000000000] is higher or equal"}}}]}"#;
+    for (answer, flushed) in [(Reply::Answer(200, newer.to_owned()), true), (created(), false)] {
+        let stub = Stub::start(vec![answer]).await;
+        let mut applier = applier(&stub, ROOMY, 1000).await;
+        transaction(&mut applier, 800, "a");
+        applier.drain().await.unwrap();
+        let requests = stub.requests();
+        let place = |what: &str| requests.iter().rposition(|request| request.starts_with(what));
+        let (flush, saved) = (place("POST /p-g1/_flush"), place("PUT /wal2es-state"));
+        assert_eq!(flush.is_some(), flushed, "{requests:?}");
+        assert!(flush < saved, "{requests:?}");
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,24 @@ pub struct Limits {
     pub rows: usize,
 }
 
+/// Appends the deletion of the document `id`, quoted and escaped, up to this very version. Gives the place of the id.
+pub(crate) fn write_deletion(
+    index: &str,
+    id: &[u8],
+    version: Version,
+    body: &mut Vec<u8>,
+) -> usize {
+    body.extend_from_slice(DELETE);
+    body.extend_from_slice(index.as_bytes());
+    body.extend_from_slice(b"\",\"_id\":");
+    let id_start = body.len();
+    body.extend_from_slice(id);
+    body.extend_from_slice(b",\"version\":");
+    body.extend_from_slice(itoa::Buffer::new().format(version.get()).as_bytes());
+    body.extend_from_slice(b",\"version_type\":\"external_gte\"}}\n");
+    id_start
+}
+
 impl Limits {
     /// Room for so many requests.
     pub(crate) fn times(self, requests: usize) -> Self {

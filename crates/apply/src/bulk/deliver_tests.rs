@@ -169,6 +169,18 @@ async fn what_is_put_right_in_the_same_batch_leaves_none() {
 }
 
 #[tokio::test]
+async fn a_letter_that_is_too_large_goes_without_its_document() {
+    let deleted = outcomes(&[(200, "")]);
+    let too_large = Reply::Answer(413, String::new());
+    let stub = Stub::start(vec![outcomes(&[(400, "bad")]), deleted, too_large]).await;
+    let (result, _) = delivered(&stub, &batch(&["a"], Origin::Live)).await;
+    assert_eq!(result.unwrap().refused.len(), 1);
+    let letters = [2, 3].map(|request| stub.bulk(request));
+    assert!(letters[0].contains(r#""document":"{}""#), "{}", letters[0]);
+    assert!(letters[1].contains(r#""document":null"#), "{}", letters[1]);
+}
+
+#[tokio::test]
 async fn more_letters_than_there_may_be_stop() {
     let stub = Stub::start(vec![outcomes(&[(400, "bad"), (400, "bad")])]).await;
     let (result, _) = delivered_with(&stub, &batch(&["a", "b"], Origin::Live), 1).await;

@@ -9,9 +9,9 @@ mod lanes;
 mod outcome;
 mod refused;
 
-pub(crate) use batch::key_hash;
 pub use batch::{Batch, Limits, Origin, Write};
 pub(crate) use batch::{Op, Sealed};
+pub(crate) use batch::{key_hash, write_deletion};
 pub(crate) use deliver::{Delivered, Guard, deliver};
 pub use fill::RowRef;
 pub(crate) use filling::deliver_filled;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Origin;
 use super::answer::Item;
-use super::batch::{Note, Op, Sealed};
+use super::batch::{Note, Op, Sealed, write_deletion};
 use crate::Error;
 use crate::letters::{Cleared, Letters, Reason, Refused};
 use crate::target::shorten;
@@ -126,13 +126,7 @@ impl Op {
     /// may have been sent.
     fn deletion(&self, index: &str, id: &[u8], body: &mut Vec<u8>) -> Op {
         let start = body.len();
-        body.extend_from_slice(b"{\"delete\":{\"_index\":\"");
-        body.extend_from_slice(index.as_bytes());
-        body.extend_from_slice(b"\",\"_id\":");
-        let id_start = body.len();
-        body.extend_from_slice(id);
-        let rest = format!(",\"version\":{},\"version_type\":\"external_gte\"}}}}\n", self.version);
-        body.extend_from_slice(rest.as_bytes());
+        let id_start = write_deletion(index, id, self.version, body);
         self.at(start, body.len() - start, id_start)
     }
 }

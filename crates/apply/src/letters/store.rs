@@ -4,7 +4,6 @@
 //! of the change, `external_gte`.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::Letter;
 use crate::Error;
 use crate::bulk::answer;
-use crate::target::{ApiError, Target, explain};
+use crate::own_index;
+use crate::target::{Target, explain};
 use crate::version::Version;
 
 /// Where dead letters are.
@@ -75,9 +75,35 @@ pub async fn list(target: &Target, indices: &[&str]) -> Result<Vec<Stored>, Erro
     }
 }
 
-/// Writes letters over the ones before. One that a later change has left stays.
-pub(super) async fn write(target: &Arc<Target>, letters: &[Letter]) -> Result<(), Error> {
-    prepare(target).await?;
+/// Writes letters over the ones before. One that a later change has left stays. One that is too large for the target goes
+/// without its document.
+pub(super) async fn write(target: &Target, letters: &[Letter]) -> Result<(), Error> {
+    own_index::make(target, INDEX, properties()).await?;
+    let mut todo = vec![letters.to_vec()];
+    while let Some(mut some) = todo.pop() {
+        let Some(outcomes) = send(target, written(&some), some.len()).await? else {
+            match some.len() {
+                1 => {
+                    let without = some.iter_mut().filter_map(|letter| letter.document.take());
+                    if without.count() == 0 {
+                        return Err(not_written(413));
+                    }
+                }
+                count => todo.push(some.split_off(count / 2)),
+            }
+            todo.push(some);
+            continue;
+        };
+        if let Some(status) = outcomes.into_iter().find(|status| !matches!(status, 200 | 201 | 409))
+        {
+            return Err(not_written(status));
+        }
+    }
+    Ok(())
+}
+
+/// The request that writes these letters.
+fn written(letters: &[Letter]) -> Vec<u8> {
     let mut body = Vec::new();
     for letter in letters {
         let name = name_of(&letter.index, &letter.id);
@@ -85,20 +111,17 @@ pub(super) async fn write(target: &Arc<Target>, letters: &[Letter]) -> Result<()
         let action = json!({"index": {
             "_index": INDEX, "_id": name, "version": version, "version_type": "external_gte",
         }});
-        let mut source = serde_json::to_value(letter).unwrap_or_default();
+        let mut source = json!(letter);
         source["name"] = json!(name);
-        let _ = writeln_to(&mut body, &action).and(writeln_to(&mut body, &source));
+        line(&mut body, &action);
+        line(&mut body, &source);
     }
-    let outcomes = send(target, body, letters.len()).await?;
-    match outcomes.into_iter().find(|status| !matches!(status, 200 | 201 | 409)) {
-        None => Ok(()),
-        Some(status) => Err(not_written(status)),
-    }
+    body
 }
 
 /// Deletes the letters of changes up to these versions. True for each that is gone.
 pub(super) async fn clear(
-    target: &Arc<Target>,
+    target: &Target,
     letters: &[(String, Version)],
 ) -> Result<Vec<bool>, Error> {
     let mut body = Vec::new();
@@ -106,9 +129,9 @@ pub(super) async fn clear(
         let action = json!({"delete": {
             "_index": INDEX, "_id": name, "version": version.get(), "version_type": "external_gte",
         }});
-        let _ = writeln_to(&mut body, &action);
+        line(&mut body, &action);
     }
-    let outcomes = send(target, body, letters.len()).await?;
+    let outcomes = send(target, body, letters.len()).await?.ok_or_else(|| not_written(413))?;
     outcomes
         .into_iter()
         .map(|status| match status {
@@ -124,7 +147,7 @@ pub(super) async fn clear(
 ///
 /// # Errors
 /// The target does not answer.
-pub async fn retry(target: &Arc<Target>, letters: &[Stored]) -> Result<Vec<bool>, Error> {
+pub async fn retry(target: &Target, letters: &[Stored]) -> Result<Vec<bool>, Error> {
     let mut gone = Vec::new();
     for stored in letters {
         let Letter { index, id, version, document, .. } = &stored.letter;
@@ -137,11 +160,11 @@ pub async fn retry(target: &Arc<Target>, letters: &[Stored]) -> Result<Vec<bool>
             "_index": index, "_id": id, "version": version, "version_type": "external_gte",
         }});
         let mut body = Vec::new();
-        let _ = writeln_to(&mut body, &action);
+        line(&mut body, &action);
         body.extend_from_slice(document.as_bytes());
         body.push(b'\n');
-        let taken =
-            send(target, body, 1).await?.iter().all(|status| matches!(status, 200 | 201 | 409));
+        let outcomes = send(target, body, 1).await?.unwrap_or(vec![413]);
+        let taken = outcomes.iter().all(|status| matches!(status, 200 | 201 | 409));
         if taken {
             clear(target, &[(stored.name.clone(), Version::from_raw(version))]).await?;
         }
@@ -154,7 +177,7 @@ pub async fn retry(target: &Arc<Target>, letters: &[Stored]) -> Result<Vec<bool>
 ///
 /// # Errors
 /// The target does not answer.
-pub async fn discard(target: &Arc<Target>, letters: &[Stored]) -> Result<(), Error> {
+pub async fn discard(target: &Target, letters: &[Stored]) -> Result<(), Error> {
     let versions = letters.iter().map(|stored| {
         let version = stored.letter.version.parse().unwrap_or_default();
         (stored.name.clone(), Version::from_raw(version))
@@ -175,15 +198,18 @@ pub async fn forget_index(target: &Target, index: &str) -> Result<(), Error> {
     Ok(target.delete_by_query(INDEX, &query).await?)
 }
 
-fn writeln_to(body: &mut Vec<u8>, value: &Value) -> serde_json::Result<()> {
-    serde_json::to_writer(&mut *body, value)?;
+/// One line of a request.
+fn line(body: &mut Vec<u8>, value: &Value) {
+    body.extend_from_slice(value.to_string().as_bytes());
     body.push(b'\n');
-    Ok(())
 }
 
-/// The status of each item.
-async fn send(target: &Target, body: Vec<u8>, items: usize) -> Result<Vec<u16>, Error> {
+/// The status of each item; none when the request is larger than the target takes.
+async fn send(target: &Target, body: Vec<u8>, items: usize) -> Result<Option<Vec<u16>>, Error> {
     let answer = target.bulk(body.into()).await?;
+    if answer.status == 413 {
+        return Ok(None);
+    }
     if answer.status != 200 {
         let text =
             format!("{INDEX}: the target answers {}{}", answer.status, explain(&answer.body));
@@ -195,7 +221,7 @@ async fn send(target: &Target, body: Vec<u8>, items: usize) -> Result<Vec<u16>, 
         });
     }
     match answer::parse(&answer.body, items) {
-        Ok(items) => Ok(items.iter().map(|item| item.status).collect()),
+        Ok(items) => Ok(Some(items.iter().map(|item| item.status).collect())),
         Err(why) => {
             Err(Error::transient(format!("{INDEX}: {why}"), "look into the search server's log"))
         }
@@ -206,44 +232,26 @@ fn not_written(status: u16) -> Error {
     let text = format!("a dead letter could not be written to {INDEX}: status {status}");
     match status {
         400 => Error::stop(text, "was the index made by somebody else? Delete it: it is made anew"),
+        413 => Error::stop(
+            text,
+            "raise http.max_content_length of the search server, or the limit of a proxy before it",
+        ),
         _ => Error::transient(text, "look into the search server's log"),
     }
 }
 
-/// Makes the index unless it is there.
-async fn prepare(target: &Target) -> Result<(), Error> {
-    let body = json!({
-        "settings": {
-            "index.number_of_shards": 1,
-            "index.auto_expand_replicas": "0-1",
-            "index.translog.durability": "request",
-            "index.default_pipeline": "_none",
-            "index.final_pipeline": "_none",
-        },
-        "mappings": { "dynamic": false, "properties": {
-            "name": {"type": "keyword"},
-            "alias": {"type": "keyword"},
-            "index": {"type": "keyword"},
-            "table": {"type": "keyword"},
-            "id": {"type": "keyword", "ignore_above": 512},
-            "lsn": {"type": "keyword"},
-            "version": {"type": "keyword"},
-            "at": {"type": "date"},
-        }},
-    });
-    match target.create_index(INDEX, &body).await {
-        Ok(_) => Ok(()),
-        Err(ApiError::Status { kind, .. }) if kind == "security_exception" => {
-            match target.index(INDEX).await? {
-                Some(_) => Ok(()),
-                None => Err(Error::config(
-                    format!("the user may not make the index {INDEX}, and it is not there"),
-                    "give the user the right `create_index` on wal2es-*, or make the index once",
-                )),
-            }
-        }
-        Err(error) => Err(error.into()),
-    }
+/// What is searched of a letter.
+fn properties() -> Value {
+    json!({
+        "name": {"type": "keyword"},
+        "alias": {"type": "keyword"},
+        "index": {"type": "keyword"},
+        "table": {"type": "keyword"},
+        "id": {"type": "keyword", "ignore_above": 512},
+        "lsn": {"type": "keyword"},
+        "version": {"type": "keyword"},
+        "at": {"type": "date"},
+    })
 }
 
 #[cfg(test)]
