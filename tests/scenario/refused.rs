@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Scenario;
-use crate::support::{PATIENCE, http};
+use crate::support::{PATIENCE, http, wait_for};
 use crate::support::case::Case;
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -11,6 +11,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("from_the_stream", from_the_stream),
     Scenario::new("after_a_document_and_before_another", after_a_document_and_before_another),
     Scenario::new("tried_again_and_discarded", tried_again_and_discarded),
+    Scenario::new("shown_once_it_is_taken", shown_once_it_is_taken),
     Scenario::new("more_than_there_may_be", more_than_there_may_be),
     Scenario::new("goes_with_its_index", goes_with_its_index),
 ];
@@ -174,6 +175,32 @@ fn tried_again_and_discarded() {
     assert_eq!(letters(&case).len(), 0);
     let document = case.search.find(&format!("{alias}/_doc/2")).unwrap();
     assert_eq!(document["_source"]["d"], "10000-01-02");
+}
+
+/// Without a further change of its table.
+fn shown_once_it_is_taken() {
+    let mut case = Case::shared("refusedshown");
+    case.table("item", "id int PRIMARY KEY, d date");
+    case.execute("INSERT INTO item VALUES (1, '10000-01-01')");
+    let mut connector = case.run();
+    let alias = case.alias("item");
+    // A target that has changed its mind, as far as this row goes.
+    let query = json!({"query": {"term": {"alias": alias}}});
+    let found = case.search.json("POST", "wal2es-dead-letters/_search?version=true", Some(&query));
+    let mut letter = found["hits"]["hits"][0].clone();
+    letter["_source"]["document"] = json!(r#"{"id":1,"d":null}"#);
+    let path = "wal2es-dead-letters/_doc";
+    let (name, version) = (letter["_id"].as_str().unwrap(), &letter["_version"]);
+    let path = format!("{path}/{name}?version={version}&version_type=external_gte");
+    case.search.json("PUT", &path, Some(&letter["_source"]));
+    case.command(&["dead-letters", "retry", &alias]).expect_success();
+    wait_for("the document", PATIENCE, || (case.search.count(&alias) == Some(1)).then_some(()));
+    connector.must_run();
+    connector.stop();
+    // Nothing is made anew that is gone.
+    case.search.json("DELETE", &format!("{alias}-g1"), None);
+    case.command(&["dead-letters", "retry"]).expect(3, &["has vanished", "wal2es resync"]);
+    assert_eq!(case.search.find(&format!("{alias}-g1")), None);
 }
 
 fn more_than_there_may_be() {

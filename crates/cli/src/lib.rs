@@ -16,6 +16,7 @@ mod planned;
 mod position;
 mod progress;
 mod relations;
+mod reread;
 mod run;
 mod selftest;
 mod source;

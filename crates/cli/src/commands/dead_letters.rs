@@ -12,6 +12,7 @@ use super::{Installation, answer};
 use crate::args::DeadLetters;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::reread::have_state_reread;
 
 /// So many are shown to people.
 const MOST: usize = 200;
@@ -21,7 +22,7 @@ pub(super) async fn perform(
     what: DeadLetters,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let found = Installation::find(config).await?;
+    let mut found = Installation::find(config).await?;
     match what {
         DeadLetters::List { indexes } => {
             let stored = of(&found, &indexes).await?;
@@ -29,8 +30,14 @@ pub(super) async fn perform(
         }
         DeadLetters::Retry { index, ids } => {
             let stored = chosen(&found, index, &ids).await?;
+            // A document would make an index anew that is gone.
+            let states = found.state.as_ref().map_or(&[][..], |state| &state.indexes);
+            apply::check(&found.target, states).await?;
             let gone = letters::retry(&found.target, &stored).await?;
             let cleared = gone.iter().filter(|gone| **gone).count();
+            if cleared > 0 {
+                have_state_reread(&mut found.store, &found.source).await?;
+            }
             let left = stored.len() - cleared;
             let value = json!({"cleared": cleared, "left": left});
             answer(json, &value, || told_of_retry(cleared, left));

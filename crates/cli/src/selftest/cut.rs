@@ -23,7 +23,10 @@ impl Cut {
         let Some(authority) = urls.first().and_then(|url| url.strip_prefix("http://")) else {
             return Ok(None);
         };
-        let node = authority.trim_end_matches('/').to_owned();
+        let mut node = authority.trim_end_matches('/').to_owned();
+        if node.rsplit(']').next().is_some_and(|port| !port.contains(':')) {
+            node.push_str(":9200");
+        }
         let failed = |error: std::io::Error| {
             Failure::retry(
                 format!("no port for the proxy: {error}"),

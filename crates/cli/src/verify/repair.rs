@@ -19,13 +19,11 @@ use super::take::Take;
 use super::{Broken, Verifier, rows};
 use crate::failure::Failure;
 use crate::planned::Planned;
-use crate::position;
 use crate::progress::Copying;
+use crate::reread::have_state_reread;
 
 /// So many bytes of documents wait at most to be written.
 const WAITING: usize = 1 << 20;
-/// How often the state is changed again when the connector was faster.
-const ATTEMPTS: u32 = 20;
 
 type Outcomes = HashMap<Box<[u8]>, Repaired>;
 
@@ -42,7 +40,7 @@ impl Verifier<'_> {
         let written = self.write(one, &snapshot, ids.clone()).await;
         snapshot.end().await;
         let outcomes = written?;
-        self.have_it_shown().await?;
+        have_state_reread(&mut self.store, self.source).await?;
         let seen: Seen = ids.into_iter().map(|id| (id, None)).collect();
         let mut after = Vec::new();
         self.settle(one, seen, &mut after).await?;
@@ -73,18 +71,6 @@ impl Verifier<'_> {
         writer.delete_the_rest().await?;
         let writer = Arc::into_inner(writer).ok_or_else(Broken::reader)?;
         Ok(writer.sent.into_inner().1)
-    }
-
-    /// Has the connector refresh the index although it has not written to it.
-    async fn have_it_shown(&mut self) -> Result<(), Broken> {
-        for _ in 0..ATTEMPTS {
-            let Some(state) = self.store.load().await? else { break };
-            if self.store.change(&state).await? {
-                position::nudge(&self.source.client).await?;
-                return Ok(());
-            }
-        }
-        Err(Broken::Failed(Failure::retry("the connector keeps changing the state", "try again")))
     }
 }
 
