@@ -5,7 +5,7 @@
 //! else can't succeed stops the connector. An attempt whose answer never came may
 //! have been executed, so from then on a conflict with the operation's own version counts as its success.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -232,6 +232,9 @@ impl<G: Guard> Delivery<'_, G> {
                 definite => return Err(stop(self.guard, &definite, op, &rest.body, item)),
             }
         }
+        if !again.is_empty() {
+            self.delivered.superseded += drop_superseded(&mut again, &rest.ops);
+        }
         if again.is_empty() {
             return Ok(Verdict::Complete);
         }
@@ -260,6 +263,20 @@ impl<G: Guard> Delivery<'_, G> {
             _ => Ok(vec![part(&|at| at >= half), part(&|at| at < half)]),
         }
     }
+}
+
+/// Leaves out of those that are to be sent again what a later operation of the same key has done away with. Sent after it,
+/// an older document would be taken once the tombstone of a deletion has gone. Tells how many.
+fn drop_superseded(again: &mut Vec<usize>, ops: &[Op]) -> u64 {
+    let many = again.len();
+    let mut failed = again.iter().copied().peekable();
+    let settled = ops.iter().enumerate().filter(|(at, _)| failed.next_if_eq(at).is_none());
+    let last: HashMap<u64, usize> = settled.map(|(at, op)| (op.hash, at)).collect();
+    again.retain(|at| {
+        let later = ops.get(*at).and_then(|op| last.get(&op.hash));
+        later.is_none_or(|later| later < at)
+    });
+    (many - again.len()) as u64
 }
 
 /// An answer to the request as a whole: no item was looked at, except behind a gateway that gave up waiting.

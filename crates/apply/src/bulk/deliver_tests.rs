@@ -116,11 +116,22 @@ async fn a_key_that_comes_twice_may_meet_its_own_later_version_when_sent_again()
     let stub = Stub::start(vec![Reply::Cut, outcomes(&[(409, &later), (409, &later)])]).await;
     let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Live)).await;
     assert_eq!(result.unwrap().superseded, 1);
-    // Also when only its first operation failed.
-    let script = vec![outcomes(&[(429, "busy"), (201, "")]), outcomes(&[(409, &later)])];
+}
+
+/// A deletion leaves nothing behind that an older document would meet for ever.
+#[tokio::test]
+async fn what_failed_is_not_sent_after_a_later_operation_of_its_key() {
+    let script = vec![outcomes(&[(429, "busy"), (201, ""), (429, "busy")]), outcomes(&[(201, "")])];
+    let stub = Stub::start(script).await;
+    let (result, _) = delivered(&stub, &batch(&["a", "a", "b"], Origin::Live)).await;
+    assert_eq!(result.unwrap(), Delivered { superseded: 1, retries: 1, ..Delivered::default() });
+    assert_eq!(stub.ids(1), ["b"]);
+    // While the later one is to come again too, both do.
+    let script = vec![outcomes(&[(429, "busy"), (429, "busy")]), outcomes(&[(201, ""), (201, "")])];
     let stub = Stub::start(script).await;
     let (result, _) = delivered(&stub, &batch(&["a", "a"], Origin::Live)).await;
-    assert_eq!(result.unwrap().superseded, 1);
+    assert_eq!(result.unwrap(), Delivered { retries: 1, ..Delivered::default() });
+    assert_eq!(stub.ids(1), ["a", "a"]);
 }
 
 #[tokio::test]

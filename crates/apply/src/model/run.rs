@@ -83,7 +83,9 @@ pub(super) async fn run(run: Run, mut random: Rng) -> Result<Outcome, String> {
         }
         let crashes = if calm { 0 } else { run.crashes };
         let mut process = Process { run: &run, http: &http, random: random.fork(), crashes };
-        match process.live(&mut known).await {
+        let ended = process.live(&mut known).await;
+        http.server.lock().unwrap().journal.push("the process has ended".to_owned());
+        match ended {
             Ok(End::Killed) => outcome.crashes += 1,
             Ok(End::Done) => break Ok(()),
             // A process that can't begin because an answer was lost is started again.
@@ -102,7 +104,8 @@ pub(super) async fn run(run: Run, mut random: Rng) -> Result<Outcome, String> {
         run.log.end().rows.iter().map(|(key, row)| (*key, *row)).collect();
     for (what, found) in ["the index holds", "searches find"].iter().zip(server.documents()) {
         if found != expected {
-            return Err(format!("{what} {found:?}, the table is {expected:?}"));
+            let journal = server.journal.join("\n");
+            return Err(format!("{what} {found:?}, the table is {expected:?}\n{journal}"));
         }
     }
     Ok(outcome)

@@ -71,6 +71,8 @@ pub(super) struct Server {
     shown: usize,
     /// What must not have happened.
     pub(super) wrong: Vec<String>,
+    /// What did happen, for who has to find out why a run failed.
+    pub(super) journal: Vec<String>,
     /// Requests that were executed late, and documents that they brought back.
     pub(super) executed_late: u64,
     pub(super) brought_back: u64,
@@ -97,6 +99,7 @@ impl Server {
             log,
             shown: 0,
             wrong: Vec::new(),
+            journal: Vec::new(),
             executed_late: 0,
             brought_back: 0,
         }
@@ -138,8 +141,16 @@ impl Server {
             self.forget();
         }
         if path == "/_bulk" {
-            return self.bulk(body);
+            let reply = self.bulk(&body);
+            let became = match &reply {
+                Reply::Answer(status, answer) => format!("{status} {answer}"),
+                Reply::Cut => "cut".to_owned(),
+                Reply::Hold => "hold".to_owned(),
+            };
+            self.journal.push(format!("{body} -> {became}"));
+            return reply;
         }
+        self.journal.push(format!("{method} {path} {body}"));
         let lost = self.chance(self.faults.others);
         let (status, answer) = self.other(method, path, query, &body);
         if lost { Reply::Cut } else { Reply::Answer(status, answer) }
@@ -160,6 +171,7 @@ impl Server {
 
     /// As after a flush and a restart.
     fn forget(&mut self) {
+        self.journal.push("tombstones forgotten".to_owned());
         self.indices.values_mut().for_each(|index| index.tombstones.clear());
     }
 
@@ -190,6 +202,7 @@ impl Server {
 
     fn execute_late(&mut self, late: &Late) {
         if late.until > Instant::now() {
+            self.journal.push(format!("late: {}", late.body));
             self.executed_late += 1;
             let before = self.indices.values().map(|index| index.docs.len()).sum::<usize>();
             self.execute(&late.body, true);
@@ -198,7 +211,7 @@ impl Server {
         }
     }
 
-    fn bulk(&mut self, body: String) -> Reply {
+    fn bulk(&mut self, body: &str) -> Reply {
         let faults = self.faults;
         let mut dice = self.random.u32(..1000);
         let mut is = |share: u32| {
@@ -207,21 +220,21 @@ impl Server {
             hit
         };
         if is(faults.lost) {
-            self.execute(&body, false);
+            self.execute(body, false);
             return Reply::Cut;
         }
         if is(faults.given_up) {
             return match self.random.bool() {
                 true => Reply::Hold,
                 false => {
-                    self.keep_late(body);
+                    self.keep_late(body.to_owned());
                     Reply::Cut
                 }
             };
         }
         if is(faults.twice) {
-            let answer = self.execute(&body, false);
-            self.keep_late(body);
+            let answer = self.execute(body, false);
+            self.keep_late(body.to_owned());
             // A gateway has lost its patience; or nobody knows of the second one but us, which only a proxy does that
             // sends a request again.
             return match self.random.bool() {
@@ -237,7 +250,7 @@ impl Server {
             return Reply::Answer(status, "{}".to_owned());
         }
         let busy = is(faults.busy);
-        let items = self.execute_items(&body, false, busy);
+        let items = self.execute_items(body, false, busy);
         Reply::Answer(200, answer(&items))
     }
 
