@@ -18,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("back_to_the_generation_before", back_to_the_generation_before),
     Scenario::new("with_another_mapping", with_another_mapping),
     Scenario::new("of_nothing", of_nothing),
+    Scenario::new("nobody_sees_one_that_is_not_equal", nobody_sees_one_that_is_not_equal),
 ];
 
 /// The slots of the test's database.
@@ -191,4 +192,28 @@ fn of_nothing() {
     case.command(&["setup"]).expect_success();
     case.command(&["resync"]).expect(2, &["`wal2es run`"]);
     case.command(&["rollback", "x"]).expect(2, &["`wal2es run`"]);
+}
+
+/// Somebody writes to the new index before it is shown. The number of its documents is right.
+fn nobody_sees_one_that_is_not_equal() {
+    let mut case = Case::shared("resync_unequal");
+    case.table("item", "id int PRIMARY KEY, t text");
+    case.execute("INSERT INTO item SELECT n, repeat(n::text, 20) FROM generate_series(1, 60000) n");
+    let mut connector = case.run();
+    let alias = case.alias("item");
+    let resync = case.start(&["resync"]);
+    let document = format!("{alias}-g2/_doc/1");
+    wait_for("a document of the copy", PATIENCE, || {
+        let found = case.search.try_request("GET", &document, None).ok()?;
+        (found.0 == 200).then_some(())
+    });
+    let path = format!("{document}?version=9000000000000000000&version_type=external");
+    case.search.json("PUT", &path, Some(&json!({"id": 1, "t": "foreign"})));
+    resync.end(PATIENCE).expect(3, &["differs from public.item", "(1): nobody sees it"]);
+    expect_generation(&case, "item", 1, &[]);
+    assert_eq!(slots(&mut case), ["resync_unequal"]);
+    connector.must_run();
+    case.command(&["resync"]).expect_success();
+    case.check();
+    connector.stop();
 }

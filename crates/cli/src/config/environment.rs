@@ -97,6 +97,11 @@ pub(super) fn overlay(
             *field = value.parse().map_err(|_| bad(name, format!("{value:?} is no number")))?;
         }
     }
+    if let Some(value) = env("WAL2ES_PIPELINE_VERIFY_COPIES") {
+        pipeline.verify_copies = value
+            .parse()
+            .map_err(|_| bad("WAL2ES_PIPELINE_VERIFY_COPIES", "true or false".to_owned()))?;
+    }
     for (name, field) in [
         ("WAL2ES_PIPELINE_REFRESH", &mut pipeline.refresh),
         ("WAL2ES_PIPELINE_KEEP_GENERATION", &mut pipeline.keep_generation),

@@ -186,6 +186,8 @@ pub struct Pipeline {
     /// How long the index before is kept after a resync, for `wal2es rollback`; `0s` drops it at once.
     #[serde(deserialize_with = "units::duration")]
     pub keep_generation: Duration,
+    /// What has been copied is read once more on both sides and compared, before it is shown.
+    pub verify_copies: bool,
     /// How long a server may still execute a request whose connection was closed: deletes of the keys in it are sent again for
     /// so long.
     #[serde(deserialize_with = "units::duration")]
@@ -217,6 +219,7 @@ impl Default for Pipeline {
             copy_workers: 2,
             refresh: Duration::from_secs(1),
             keep_generation: Duration::from_secs(24 * 3600),
+            verify_copies: true,
             dead_letters: DeadLetters::default(),
             zombie_limit: Duration::from_secs(15 * 60),
         }

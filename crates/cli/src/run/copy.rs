@@ -28,6 +28,7 @@ use super::{Context, prepare};
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::source::Source;
+use crate::verify;
 
 /// What has been copied.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub(super) struct Copied {
 }
 
 /// Copies every planned table into its index, and gives the snapshot back. It counts as a whole, when it has come back:
-/// every row is in the index, and nothing else, and `replicas` are given back.
+/// every row is in the index, and nothing else, which is compared, and `replicas` are given back.
 pub(super) async fn all(
     context: &Context,
     source: &Source,
@@ -58,6 +59,9 @@ pub(super) async fn all(
     let ended = || Failure::retry("a worker of the copy did not end", "start again");
     let snapshot = Arc::into_inner(snapshot).ok_or_else(ended)?;
     loader.verify(&rows).await?;
+    if context.config.pipeline.verify_copies {
+        verify::copied(context, source, &snapshot, &indices.states()).await?;
+    }
     replicas.give_back(&context.target).await?;
     Ok((Copied { rows }, snapshot))
 }

@@ -15,6 +15,7 @@
 //! the index is waited for: a table that is truncated between the snapshot and the first look at it has to be compared
 //! anew.
 
+mod copied;
 mod copies;
 mod documents;
 mod point;
@@ -31,6 +32,7 @@ use apply::{IndexState, Store};
 use crate::failure::Failure;
 use crate::run::Context;
 use crate::source::Source;
+pub(crate) use copied::copied;
 pub(crate) use copies::CopyDifference;
 pub(crate) use point::Young;
 pub(crate) use table::{Compared, Difference};
