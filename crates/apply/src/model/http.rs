@@ -46,7 +46,7 @@ async fn serve(mut stream: TcpStream, server: Arc<Mutex<Server>>) {
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let reply = server.lock().unwrap().handle(method, path, query, body.clone());
+        let reply = server.lock().unwrap().handle(method, path, query, &body);
         match reply {
             Reply::Cut => return,
             Reply::Hold => {

@@ -135,13 +135,13 @@ impl Server {
         self.wrong.extend(missing);
     }
 
-    pub(super) fn handle(&mut self, method: &str, path: &str, query: &str, body: String) -> Reply {
+    pub(super) fn handle(&mut self, method: &str, path: &str, query: &str, body: &str) -> Reply {
         self.execute_some_late();
         if self.chance(self.faults.forgotten) {
             self.forget();
         }
         if path == "/_bulk" {
-            let reply = self.bulk(&body);
+            let reply = self.bulk(body);
             let became = match &reply {
                 Reply::Answer(status, answer) => format!("{status} {answer}"),
                 Reply::Cut => "cut".to_owned(),
@@ -152,7 +152,7 @@ impl Server {
         }
         self.journal.push(format!("{method} {path} {body}"));
         let lost = self.chance(self.faults.others);
-        let (status, answer) = self.other(method, path, query, &body);
+        let (status, answer) = self.other(method, path, query, body);
         if lost { Reply::Cut } else { Reply::Answer(status, answer) }
     }
 

@@ -41,7 +41,7 @@ pub(crate) async fn copied(
         loop {
             match copy.must_be_equal().await {
                 Ok(()) => {
-                    info!(table = %one.table.name, index = index.index, "the copy is equal to the table")
+                    info!(table = %one.table.name, index = index.index, "the copy is equal to the table");
                 }
                 Err(failure) if failure.is_cured_by_copying_again() => {
                     warn!(table = %one.table.name, why = failure.cause(), "the copy can't be compared");
