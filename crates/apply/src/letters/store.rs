@@ -194,8 +194,13 @@ pub async fn discard(target: &Target, letters: &[Stored]) -> Result<(), Error> {
 /// # Errors
 /// The target does not answer.
 pub async fn forget_index(target: &Target, index: &str) -> Result<(), Error> {
-    let query = json!({"query": {"term": {"index": index}}});
-    Ok(target.delete_by_query(INDEX, &query).await?)
+    // Not by _delete_by_query, whose module not every installation has.
+    let found = list(target, &[index]).await?;
+    if !found.is_empty() {
+        discard(target, &found).await?;
+        target.refresh_if_there(INDEX).await?;
+    }
+    Ok(())
 }
 
 /// One line of a request.

@@ -283,15 +283,6 @@ impl Target {
         read("the search", &answer)
     }
 
-    /// Deletes what searches find for a query, if the index is there.
-    pub(crate) async fn delete_by_query(&self, index: &str, query: &Value) -> Result<(), ApiError> {
-        let path = format!(
-            "{}/_delete_by_query?conflicts=proceed&refresh=true&ignore_unavailable=true",
-            segment(index)
-        );
-        self.call(Method::POST, &path, Some(query), &[200, 404]).await.map(drop)
-    }
-
     /// Has everything written so far put into segments, which searches do not see before a refresh.
     pub(crate) async fn flush(&self, names: &[&str]) -> Result<(), ApiError> {
         let path = format!("{}/_flush?wait_if_ongoing=true", list(names));
