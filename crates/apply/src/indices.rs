@@ -389,8 +389,13 @@ async fn read_back(
     settings: &Map<String, Value>,
     mapping: &Value,
 ) -> Result<(), Error> {
-    let found = target.index(name).await?.unwrap_or_default();
-    let found = found.get(name).cloned().unwrap_or_default();
+    let found = target.index(name).await?.and_then(|mut found| found.get_mut(name).map(Value::take));
+    let Some(found) = found else {
+        return Err(Error::transient(
+            format!("the target says that it has made the index {name}, and does not have it"),
+            "is there a proxy between wal2es and the search server?",
+        ));
+    };
     let mut wrong = Vec::new();
     for (key, value) in settings {
         let got = found.get("settings").and_then(|settings| settings.get(key));

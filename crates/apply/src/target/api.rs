@@ -403,7 +403,12 @@ pub(super) fn list(names: &[&str]) -> String {
 
 fn expect(what: &str, answer: Answer, good: &[u16]) -> Result<Answer, ApiError> {
     if good.contains(&answer.status.as_u16()) {
-        return Ok(answer);
+        // A page of a proxy, of whatever status: nobody has done anything.
+        let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        return match first {
+            Some(b'{' | b'[') => Ok(answer),
+            _ => Err(ApiError::Unreadable { what: what.to_owned(), why: "it is no JSON".to_owned() }),
+        };
     }
     let (kind, reason) = (error_kind(&answer.body), explain(&answer.body));
     Err(ApiError::Status { what: what.to_owned(), status: answer.status, kind, reason })
@@ -453,6 +458,19 @@ mod tests {
     fn names_are_encoded_in_paths() {
         assert_eq!(segment("7632.shop.wal2es"), "/7632.shop.wal2es");
         assert_eq!(list(&["a/b", "ü"]), "/a%2Fb,%C3%BC");
+    }
+
+    #[test]
+    fn a_page_is_no_answer() {
+        let answer = |status: u16, body: &'static str| Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.into(),
+        };
+        for (status, body) in [(200, "<html>"), (200, ""), (404, "not found")] {
+            let error = expect("GET /x", answer(status, body), &[200, 404]).unwrap_err();
+            assert_eq!(Error::from(error).kind(), crate::Kind::Transient);
+        }
+        expect("GET /x", answer(404, r#" {"found":false}"#), &[200, 404]).unwrap();
     }
 
     #[test]
