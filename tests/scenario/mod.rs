@@ -59,6 +59,7 @@ scenarios!(
     oracle,
     partitions,
     proxy,
+    queue,
     recipes,
     refused,
     resync,

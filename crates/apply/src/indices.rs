@@ -389,7 +389,8 @@ async fn read_back(
     settings: &Map<String, Value>,
     mapping: &Value,
 ) -> Result<(), Error> {
-    let found = target.index(name).await?.and_then(|mut found| found.get_mut(name).map(Value::take));
+    let found =
+        target.index(name).await?.and_then(|mut found| found.get_mut(name).map(Value::take));
     let Some(found) = found else {
         return Err(Error::transient(
             format!("the target says that it has made the index {name}, and does not have it"),

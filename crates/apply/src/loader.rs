@@ -28,7 +28,7 @@ pub struct Loader {
     target: Arc<Target>,
     indices: Indices,
     limits: Limits,
-    at: Lsn,
+    version: Version,
     /// One for each request that may be in flight.
     flights: Arc<Semaphore>,
     letters: Letters,
@@ -48,17 +48,17 @@ pub struct Lane {
 }
 
 impl Loader {
-    /// For a copy at the consistent point `at`, with up to `in_flight` requests at once.
+    /// For a copy whose documents have `version`, with up to `in_flight` requests at once.
     pub fn new(
         target: Arc<Target>,
         indices: Indices,
         limits: Limits,
-        at: Lsn,
+        version: Version,
         in_flight: usize,
         letters: Letters,
     ) -> Self {
         let flights = Arc::new(Semaphore::new(in_flight.max(1)));
-        Loader { target, indices, limits, at, flights, letters, refused: Arc::default() }
+        Loader { target, indices, limits, version, flights, letters, refused: Arc::default() }
     }
 
     /// A lane for one more reader.
@@ -139,7 +139,7 @@ impl Lane {
         let (batch, write) = self.write(id);
         batch.index(&write, source)?;
         // Each row stands for itself: two with one id must meet in the target, not replace each other here.
-        self.batch.commit(self.loader.at);
+        self.batch.commit(Lsn::ZERO);
         Ok(())
     }
 
@@ -147,12 +147,12 @@ impl Lane {
     pub fn refuse(&mut self, id: &[u8], reason: String) {
         let (batch, write) = self.write(id);
         batch.refuse(&write, Reason::plain(reason));
-        self.batch.commit(self.loader.at);
+        self.batch.commit(Lsn::ZERO);
     }
 
     fn write<'w>(&'w mut self, id: &'w [u8]) -> (&'w mut Batch, Write<'w>) {
         let Lane { loader, index, index_name, origin, batch, .. } = self;
-        let version = Version::copied(loader.at);
+        let version = loader.version;
         (batch, Write { index: *index, index_name, id, version, origin: *origin })
     }
 

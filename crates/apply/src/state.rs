@@ -190,6 +190,9 @@ pub struct State {
     pub slot: String,
     /// The publication.
     pub publication: String,
+    /// What the versions of the documents are of: empty for the log, else the trigger queue with its OID.
+    #[serde(default)]
+    pub capture: String,
     /// 1 for the first.
     pub generation: u32,
     /// Where it stands.
@@ -450,6 +453,7 @@ mod tests {
             database: "d".into(),
             slot: "s".into(),
             publication: "p".into(),
+            capture: String::new(),
             generation: 1,
             step: Step::Streaming,
             applied_lsn: Lsn::new(0x1_0000_0010),

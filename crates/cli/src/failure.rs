@@ -167,6 +167,18 @@ impl From<wal::Error> for Failure {
     }
 }
 
+impl From<outbox::Error> for Failure {
+    fn from(error: outbox::Error) -> Self {
+        let db = match &error {
+            outbox::Error::Server { source, .. }
+            | outbox::Error::Rows(snapshot::Error::Wal { source, .. }) => source.db_error(),
+            _ => None,
+        };
+        let (consequence, remedy) = of_source(error.kind(), db);
+        Failure::new(consequence, error.to_string(), remedy)
+    }
+}
+
 impl From<snapshot::Error> for Failure {
     fn from(error: snapshot::Error) -> Self {
         let db = match &error {

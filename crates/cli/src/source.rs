@@ -24,6 +24,8 @@ pub(crate) struct Source {
     pub(crate) client: Client,
     /// `server_version_num`.
     pub(crate) version: u32,
+    /// Changes are captured by triggers: nothing is asked of the log.
+    pub(crate) by_queue: bool,
 }
 
 /// A row of [`pg_replication_slots`](https://www.postgresql.org/docs/current/view-pg-replication-slots.html).
@@ -106,13 +108,13 @@ impl Source {
         }
         let level: &str = row.get(1);
         // From 19 on a slot turns logical decoding on by itself.
-        if level != "logical" && !(version >= 190_000 && level == "replica") {
+        if !config.by_queue() && level != "logical" && !(version >= 190_000 && level == "replica") {
             return Err(Failure::config(
                 format!("wal_level is {level}"),
-                "ALTER SYSTEM SET wal_level = logical, then restart Postgres",
+                "ALTER SYSTEM SET wal_level = logical, then restart Postgres; where that can't be: source.capture: queue",
             ));
         }
-        Ok(Source { info, client, version })
+        Ok(Source { info, client, version, by_queue: config.by_queue() })
     }
 
     /// Opens the session again if it has ended, or says nothing any more: what lies between may have forgotten it, and
@@ -127,6 +129,15 @@ impl Source {
 
     /// Who the server is, over a connection of its own that also shows the right to replicate.
     pub(crate) async fn identify(&self) -> Result<System, Failure> {
+        if self.by_queue {
+            const QUERY: &str = "SELECT s.system_identifier::text, c.timeline_id \
+                                 FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c";
+            let row = self.client.query_one(QUERY, &[]).await?;
+            let timeline = row.get::<_, i32>(1).unsigned_abs();
+            let xlogpos = crate::position::flushed(&self.client).await?;
+            let database = Some(self.info.dbname.clone());
+            return Ok(System { system_id: row.get(0), timeline, xlogpos, database });
+        }
         let mut connection = Connection::connect(&self.info, Mode::Replication).await?;
         let system = connection.identify_system().await?;
         connection.terminate().await;

@@ -22,6 +22,9 @@ pub(crate) struct Status {
     /// Family and version.
     pub(crate) target: Option<String>,
     pub(crate) slot: Option<SlotStatus>,
+    /// The trigger queue, where that takes the slot's place: how many entries wait (up to 100,000), and whether a process
+    /// takes them.
+    pub(crate) queue: Option<serde_json::Value>,
     pub(crate) generation: Option<u32>,
     pub(crate) applied_lsn: Option<String>,
     pub(crate) visible_lsn: Option<String>,
@@ -141,6 +144,14 @@ impl Status {
         }
         lines.extend(self.target.iter().map(|target| ("target", target.clone())));
         lines.extend(self.slot.iter().map(|slot| ("slot", slot.text())));
+        if let Some(queue) = &self.queue {
+            let text = format!(
+                "{} entries in {}.queue",
+                queue["entries"],
+                queue["schema"].as_str().unwrap_or_default()
+            );
+            lines.push(("queue", text));
+        }
         lines.extend(self.positions().map(|text| ("applied", text)));
         lines.extend(self.needs_resync.iter().map(|reason| ("stopped", reason.clone())));
         if let Some(count) = self.dead_letters.filter(|count| *count > 0) {

@@ -156,6 +156,27 @@ pub async fn partitions(client: &Client, roots: &[u32]) -> Result<Vec<Part>> {
     Ok(rows.iter().map(part).collect())
 }
 
+/// The partitions of `root` at all levels, those that are partitioned themselves among them; not foreign tables.
+///
+/// # Errors
+/// The query fails.
+pub async fn descendants(client: &Client, root: u32) -> Result<Vec<TableName>> {
+    const QUERY: &str = "
+        WITH RECURSIVE tree(oid) AS (
+            SELECT $1::oid
+            UNION
+            SELECT i.inhrelid FROM tree
+              JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p'
+              JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid)
+        SELECT n.nspname::text, c.relname::text FROM tree
+          JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relkind <> 'f' AND c.oid <> $1
+          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+    let failed = |source| Error::Sql { doing: "reading the partitions", source };
+    let rows = client.query(QUERY, &[&root]).await.map_err(failed)?;
+    let name = |row: &Row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+    Ok(rows.iter().map(name).collect())
+}
+
 /// `pg_class.relreplident`.
 pub fn identity(letter: i8) -> ReplicaIdentity {
     match letter.to_be_bytes() {

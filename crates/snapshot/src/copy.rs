@@ -112,6 +112,27 @@ impl<'a> Copy<'a> {
         Copy::of(session, table, &table.name, &statement).await
     }
 
+    /// The rows of `table` whose `columns` have one of these texts, in no order. Keys that no row has are left out.
+    ///
+    /// # Errors
+    /// As [`Copy::start`].
+    pub async fn of_keys(
+        session: &'a mut Connection,
+        table: &'a Table,
+        columns: &[&str],
+        keys: &[&[String]],
+    ) -> Result<Self> {
+        let row = |texts: &mut dyn Iterator<Item = String>| {
+            format!("({})", texts.collect::<Vec<_>>().join(", "))
+        };
+        let names = row(&mut columns.iter().map(|name| wal::identifier(name)));
+        let keys: Vec<String> =
+            keys.iter().map(|key| row(&mut key.iter().map(|text| wal::literal(text)))).collect();
+        let wanted = format!("{names} IN ({})", keys.join(", "));
+        let statement = statement(table, &Range::whole(table), Some(wanted), false);
+        Copy::of(session, table, &table.name, &statement).await
+    }
+
     async fn of(
         session: &'a mut Connection,
         table: &'a Table,

@@ -36,6 +36,34 @@ impl Keeper {
         Connection::connect(info, Mode::Replication).await.map(Keeper).map_err(failed)
     }
 
+    /// Connects without the right to replicate, for [`Keeper::export`].
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn ordinary(info: &ConnInfo) -> Result<Self> {
+        let failed = |source| Error::Wal { doing: "connecting for a copy".to_owned(), source };
+        Connection::connect(info, Mode::Ordinary).await.map(Keeper).map_err(failed)
+    }
+
+    /// Makes a snapshot without a slot: it has all whose commit was answered before the server was at [`Snapshot::at`], but a
+    /// commit before that may not be in it, so it is no place to begin a stream.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn export(mut self) -> Result<Snapshot> {
+        let failed = |source| Error::Wal { doing: "exporting a snapshot".to_owned(), source };
+        let text = |rows: Vec<wal::TextRow>| rows.into_iter().next()?.into_iter().next()?;
+        let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
+        let at = text(self.0.simple_query(sql).await.map_err(failed)?);
+        let at: Lsn = at.and_then(|lsn| lsn.parse().ok()).ok_or(Error::NoSnapshot)?;
+        // A commit that ends exactly there may not be answered yet.
+        let at = Lsn::new(at.get().saturating_sub(1));
+        let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_export_snapshot()";
+        let name =
+            text(self.0.simple_query(sql).await.map_err(failed)?).ok_or(Error::NoSnapshot)?;
+        Ok(Snapshot { at, name, keeper: self.0 })
+    }
+
     /// Takes the [advisory lock](https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS) `key` of the
     /// database, for as long as this connection lives. False if somebody else has it.
     ///

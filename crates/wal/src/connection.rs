@@ -105,6 +105,22 @@ impl Connection {
         }
     }
 
+    /// Waits for a [notification](https://www.postgresql.org/docs/current/sql-notify.html), after `LISTEN`, on a connection that
+    /// is used for nothing else. May be dropped.
+    ///
+    /// # Errors
+    /// The connection fails, or the server ends it.
+    pub async fn notified(&mut self) -> Result<()> {
+        loop {
+            match self.wire.message().await? {
+                Message::NotificationResponse(_) => return Ok(()),
+                Message::ParameterStatus(body) => self.note_parameter(&body),
+                Message::ErrorResponse(body) => return Err(server_error(&body, "LISTEN")),
+                _ => return Err(unexpected(&self.wire, "while listening")),
+            }
+        }
+    }
+
     /// Starts `COPY … TO STDOUT` and gives the rows as they come.
     ///
     /// # Errors

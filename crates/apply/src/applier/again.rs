@@ -72,6 +72,7 @@ impl Applier {
     pub(super) fn suspect_earlier(&mut self, replay_end: Lsn) {
         let below = match self.state.sent_below {
             Lsn::ZERO => replay_end,
+            _ if !self.state.capture.is_empty() => replay_end,
             sent_below => sent_below.min(replay_end),
         };
         if below > self.durable {

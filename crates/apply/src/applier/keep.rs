@@ -95,7 +95,7 @@ impl Applier {
     }
 
     /// Comes back when the state document holds what is true now; what is being saved may be of before.
-    async fn save_now(&mut self) -> Result<(), Error> {
+    pub(super) async fn save_now(&mut self) -> Result<(), Error> {
         while self.saving.is_some() {
             self.step().await?;
         }

@@ -228,11 +228,22 @@ impl Applier {
     /// A connection to the source begins at [`Applier::confirmed`]. What an earlier one left unfinished is forgotten: it
     /// comes again. Nothing may be in flight.
     pub fn begin_session(&mut self, session: Session) {
-        self.sessions += 1;
         self.replay_end = self.replay_end.max(session.replay_end);
+        self.begin_anew(session.replay_end);
+    }
+
+    /// The same where the rows come from a trigger queue, whose versions are no positions: anything may have been sent, and
+    /// nothing that was begun has to be completed before it is shown.
+    pub fn begin_queue(&mut self) {
+        self.begin_anew(Lsn::new(u64::MAX));
+    }
+
+    /// An earlier process can't have sent anything that commits at or beyond `sent_below`.
+    fn begin_anew(&mut self, sent_below: Lsn) {
+        self.sessions += 1;
         if self.sessions == 1 {
             // This process knows what it has sent itself.
-            self.suspect_earlier(session.replay_end);
+            self.suspect_earlier(sent_below);
         }
         self.batch.clear();
         self.open = None;
@@ -408,6 +419,26 @@ impl Applier {
             }
         }
         Ok(true)
+    }
+
+    /// Comes back when everything that is complete is in the index for good, whether searches find it or not.
+    ///
+    /// # Errors
+    /// What stops the connector.
+    pub async fn land(&mut self) -> Result<(), Error> {
+        self.set_dry(true);
+        loop {
+            self.settle();
+            if self.flight.is_none() && !self.batch.has_complete() {
+                break;
+            }
+            self.step().await?;
+        }
+        // What has to be kept, or flushed, before anybody forgets where it came from.
+        match self.unsynced || self.indices.suspects(|suspects| suspects.is_unsaved()) {
+            true => self.save_now().await,
+            false => Ok(()),
+        }
     }
 
     /// Finishes everything that is complete: sends, shows, saves. The beginning of a transaction that is still open is

@@ -40,6 +40,7 @@ pub(crate) fn state() -> State {
         database: "d".into(),
         slot: "s".into(),
         publication: "p".into(),
+        capture: String::new(),
         generation: 1,
         step: Step::Streaming,
         applied_lsn: Lsn::new(100),

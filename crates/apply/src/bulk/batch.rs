@@ -88,6 +88,9 @@ pub enum Origin {
     Replay,
     /// A change that nobody has sent before.
     Live,
+    /// The row as it is now, of an entry of the trigger queue: whatever keeps it out is as new, or is followed by an entry of
+    /// its own.
+    Queue,
 }
 
 /// One operation in a batch.

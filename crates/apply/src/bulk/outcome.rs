@@ -64,7 +64,7 @@ fn conflict(sent: Sent, current: Version) -> Outcome {
         // Two rows with one id are not told apart from one row twice: whoever sends rows again counts documents.
         Origin::CopyAgain if current == sent.version => Outcome::Done,
         Origin::Copy | Origin::CopyAgain => Outcome::DuplicateId,
-        Origin::Replay => Outcome::Superseded,
+        Origin::Replay | Origin::Queue => Outcome::Superseded,
         // Only this very operation can have made exactly this version: an attempt whose answer was lost, on the way to us
         // or between two nodes.
         Origin::Live if current == sent.version => Outcome::Done,
@@ -161,6 +161,8 @@ mod tests {
             (Origin::Live, true, at(800), Outcome::Done),
             (Origin::Live, true, at(808), Outcome::ForeignVersion(at(808))),
             (Origin::Replay, false, at(808), Outcome::Superseded),
+            (Origin::Queue, false, at(808), Outcome::Superseded),
+            (Origin::Queue, true, at(800), Outcome::Superseded),
         ];
         for (origin, retried, current, expected) in cases {
             let sent = Sent { version: v, origin, retried };

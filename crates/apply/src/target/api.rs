@@ -407,7 +407,9 @@ fn expect(what: &str, answer: Answer, good: &[u16]) -> Result<Answer, ApiError> 
         let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
         return match first {
             Some(b'{' | b'[') => Ok(answer),
-            _ => Err(ApiError::Unreadable { what: what.to_owned(), why: "it is no JSON".to_owned() }),
+            _ => {
+                Err(ApiError::Unreadable { what: what.to_owned(), why: "it is no JSON".to_owned() })
+            }
         };
     }
     let (kind, reason) = (error_kind(&answer.body), explain(&answer.body));

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod dead_letters;
+mod queue;
 mod resync;
 mod rollback;
 mod run;

@@ -42,6 +42,15 @@ pub(super) async fn perform(
         ));
     };
     check_room(&found, &state, &indexes).await?;
+    if config.by_queue() {
+        if !indexes.is_empty() {
+            return Err(Failure::config(
+                "with source.capture: queue every index is built anew",
+                "run `wal2es resync` without names",
+            ));
+        }
+        return in_place(args, config, stop).await;
+    }
     let (rebuild, why) = needs_all(&mut found, config, &state, &stop).await?;
     if rebuild {
         if !indexes.is_empty() {

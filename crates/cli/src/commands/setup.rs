@@ -14,12 +14,24 @@ use crate::{planned, relations};
 /// Makes them, or prints the SQL.
 pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Failure> {
     if print {
-        let sql = script(config);
+        let sql = match config.by_queue() {
+            true => super::queue::script(config).await?,
+            false => script(config),
+        };
         answer(false, &json!(sql), || sql.clone());
         return Ok(ExitCode::SUCCESS);
     }
     let source = ensure(config).await?;
     let (slot, publication) = (&config.source.slot, &config.source.publication);
+    if config.by_queue() {
+        let schema = &config.queue.schema;
+        answer(false, &json!(null), || {
+            format!(
+                "publication {publication} and trigger queue {schema}.queue are there; next: wal2es run"
+            )
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(why) = source.slot(slot).await?.and_then(|slot| slot.invalid()) {
         return Err(Failure::stop(
             format!("the slot {slot} is there but can't be read any more: {}", why.cause),
@@ -53,7 +65,9 @@ pub(super) async fn ensure(config: &Config) -> Result<Source, Failure> {
         source.client.batch_execute(&sql).await.map_err(|error| not_allowed(error, &sql))?;
         tracing::info!(publication = %name, "made the publication");
     }
-    if let Some(slot) = &slot {
+    if config.by_queue() {
+        super::queue::ensure(config, &source).await?;
+    } else if let Some(slot) = &slot {
         source.fits(config, slot)?;
     } else {
         let sql = create_slot(config);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use apply::{Report, State, Step};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Installation, answer};
 use crate::config::Config;
@@ -32,6 +32,11 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
     status.wal_held_bytes = look.held;
     status.safe_wal_size = look.safe_wal_size;
     status.warnings = limits::warnings(&look, slot, config.source.max_wal_held as u64);
+    if config.by_queue() {
+        let queue = super::queue::status(config, &found.source).await?;
+        status.state = of_queue(&found, &queue).to_owned();
+        status.queue = Some(queue).filter(|queue| !queue.is_null());
+    }
     if let Some(state) = &found.state {
         status.generation = Some(state.generation);
         status.applied_lsn = Some(state.applied_lsn.to_string());
@@ -46,6 +51,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
         reported(&mut status, report);
     }
     answer(json, &json!(status), || match &status.slot {
+        _ if config.by_queue() => status.screen(),
         Some(_) => status.screen(),
         None => format!("{}\nslot       {slot} is not there: run `wal2es setup`", status.screen()),
     });
@@ -61,6 +67,17 @@ fn describe(found: &Installation, look: &Look) -> &'static str {
         (Some(State { step: Step::Copying, .. }), _) => "copying",
         (Some(_), _) if look.active_pid.is_some() => "streaming",
         (Some(_), _) => "stopped",
+    }
+}
+
+fn of_queue(found: &Installation, queue: &Value) -> &'static str {
+    match &found.state {
+        _ if queue.is_null() => "no queue",
+        None => "never run",
+        Some(State { needs_resync: Some(_), .. }) => "needs resync",
+        Some(State { step: Step::Copying, .. }) => "copying",
+        Some(_) if queue["taken"] == true => "streaming",
+        Some(_) => "stopped",
     }
 }
 

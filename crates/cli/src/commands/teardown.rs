@@ -28,6 +28,12 @@ pub(super) async fn perform(
         }
         other => other.is_some(),
     };
+    if config.by_queue() && !crate::run::is_free(config, &found.source).await? {
+        return Err(Failure::retry(
+            format!("the trigger queue {}.queue is being taken from", config.queue.schema),
+            "stop `wal2es run` first",
+        ));
+    }
     if crate::run::is_copying(&found.source, slot).await? {
         return Err(Failure::retry(
             format!("a copy is under way for the slot {slot}"),
@@ -43,6 +49,9 @@ pub(super) async fn perform(
     let mut removed = Vec::new();
     if has_slot {
         removed.push(format!("slot {slot}"));
+    }
+    if config.by_queue() && super::queue::remove(config, &found.source).await? {
+        removed.push(format!("trigger queue {}.queue", config.queue.schema));
     }
     if has_publication {
         removed.push(format!("publication {publication}"));

@@ -31,7 +31,12 @@ pub(super) async fn perform(
         (None, Some(xid)) => commit_of(&found.source, xid, began + timeout).await?,
         (None, None) => position::current(&found.source.client).await?,
     };
-    let mut nudged = lsn.is_some();
+    let mut nudged = lsn.is_some() && !config.by_queue();
+    let mut nudges = 1;
+    if config.by_queue() {
+        // One that sleeps does not know how far the log is.
+        super::queue::wake(config, &found.source).await?;
+    }
     loop {
         let state = found.state.as_ref().ok_or_else(|| {
             Failure::config(
@@ -71,9 +76,14 @@ pub(super) async fn perform(
                 "is `wal2es run` running? See `wal2es status`",
             ));
         }
-        if !nudged && began.elapsed() > NUDGE_AFTER {
-            nudged = true;
-            position::nudge(&found.source.client).await?;
+        if !nudged && began.elapsed() > NUDGE_AFTER * nudges {
+            // A consumer may have to be woken more than once.
+            nudged = !config.by_queue();
+            nudges += 1;
+            match config.by_queue() {
+                true => super::queue::wake(config, &found.source).await?,
+                false => position::nudge(&found.source.client).await?,
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
         found.state = found.store.load().await?;

@@ -50,6 +50,13 @@ pub(super) fn overlay(
     if let Some(urls) = env("WAL2ES_TARGET_URL") {
         target.url = Texts::from(urls.split(',').map(str::to_owned).collect::<Vec<_>>());
     }
+    if let Some(schema) = text("WAL2ES_QUEUE_SCHEMA") {
+        config.queue.schema = schema;
+    }
+    if let Some(value) = env("WAL2ES_QUEUE_SWEEP") {
+        config.queue.sweep =
+            units::parse_duration(&value).map_err(|why| bad("WAL2ES_QUEUE_SWEEP", why))?;
+    }
     for (name, field) in [
         ("WAL2ES_TARGET_USERNAME", &mut target.username),
         ("WAL2ES_TARGET_CA_FILE", &mut target.ca_file),

@@ -31,6 +31,8 @@ pub struct Config {
     pub target: Target,
     /// The indices; left out: every table of the publication, under its own name.
     pub indexes: Option<Vec<Index>>,
+    /// The trigger queue, if that is how changes are captured.
+    pub queue: Queue,
     /// How fast and how large.
     pub pipeline: Pipeline,
     /// What is told over HTTP.
@@ -60,7 +62,7 @@ pub struct Source {
     /// How much of held transactions stays in memory.
     #[serde(deserialize_with = "units::size")]
     pub spill_memory: usize,
-    /// How changes are captured: `slot`.
+    /// How changes are captured: `slot`, from the log, or `queue`, by triggers.
     pub capture: Text,
     /// How much log the server may keep for the slot. Half of it is warned of; a first copy that lets more pile up is ended,
     /// and the log is let go.
@@ -101,6 +103,23 @@ impl Default for Source {
             max_wal_held: 20 << 30,
             watch_interval: Duration::from_secs(10),
         }
+    }
+}
+
+/// The trigger queue.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// The schema that it is in, with nothing else.
+    pub schema: Text,
+    /// How often it is looked at although nobody has said that there is something.
+    #[serde(deserialize_with = "units::duration")]
+    pub sweep: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { schema: Text::from("wal2es"), sweep: Duration::from_secs(60) }
     }
 }
 
@@ -296,6 +315,11 @@ impl Config {
         serde_saphyr::from_str(text).map_err(|error| error::explain(&error))
     }
 
+    /// Changes are captured by triggers.
+    pub fn by_queue(&self) -> bool {
+        self.source.capture.as_str() == "queue"
+    }
+
     fn check(&self) -> Result<(), Failure> {
         if self.target.url.is_empty() {
             return Err(Failure::config(
@@ -304,10 +328,16 @@ impl Config {
             ));
         }
         let capture = &self.source.capture;
-        if capture.as_str() != "slot" {
+        if !matches!(capture.as_str(), "slot" | "queue") {
             return Err(Failure::config(
-                format!("source.capture: {capture} is not supported yet"),
-                "use source.capture: slot",
+                format!("source.capture: {capture} is not supported"),
+                "use source.capture: slot, or queue",
+            ));
+        }
+        if !(Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&self.queue.sweep) {
+            return Err(Failure::config(
+                "queue.sweep must be between 100ms and 24h",
+                "leave it out for the default, 60s",
             ));
         }
         if self.plugin()? == Plugin::TestDecoding && self.source.streaming {

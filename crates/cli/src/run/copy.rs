@@ -51,7 +51,7 @@ pub(super) async fn all(
         context.target.clone(),
         indices.clone(),
         context.config.limits(),
-        snapshot.at,
+        context.copied(snapshot.at),
         context.config.pipeline.copy_workers.max(LEAST_IN_FLIGHT),
         prepare::letters(context, indices),
     );

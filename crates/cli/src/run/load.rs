@@ -63,6 +63,7 @@ pub(super) fn first_state(context: &Context, source: &Source) -> State {
         database: source.info.dbname.clone(),
         slot: context.owner.clone(),
         publication: context.config.source.publication.to_string(),
+        capture: context.capture.clone(),
         generation: 0,
         step: Step::Copying,
         applied_lsn: Lsn::ZERO,

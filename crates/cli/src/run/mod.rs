@@ -19,6 +19,7 @@ mod load;
 mod merge;
 mod point;
 mod prepare;
+mod queue;
 mod rows;
 mod session;
 mod watch;
@@ -44,6 +45,7 @@ pub(crate) use gate::{fits, kept};
 pub(crate) use point::is_copying;
 pub(crate) use prepare::{Context, survey};
 use prepare::{Prepared, prepare};
+pub(crate) use queue::{captured, is_free};
 use watch::Watch;
 
 /// How long the end may take: what is in flight, the refresh, the state.
@@ -149,6 +151,9 @@ async fn round(
     began: Began<'_>,
     stop: &CancellationToken,
 ) -> Result<Round, Failure> {
+    if config.by_queue() {
+        return queue::round(config, options, began, stop).await;
+    }
     let Began { goal, reached, monitor } = began;
     let prepared = tokio::select! {
         () = stop.cancelled() => return Ok(Round::End(End::Stopped)),

@@ -26,9 +26,14 @@ pub(super) fn slot_of(owner: &str) -> String {
     format!("{}_next", owner.get(..LONGEST).unwrap_or(owner))
 }
 
-/// The key of the lock, of the database that the slot is of.
+/// The key of the lock of a copy, of the database that the slot is of.
 fn key_of(owner: &str) -> i64 {
-    let digest = Sha256::digest(format!("wal2es copy {owner}"));
+    key("copy", owner)
+}
+
+/// The key of an advisory lock for `what`.
+pub(super) fn key(what: &str, owner: &str) -> i64 {
+    let digest = Sha256::digest(format!("wal2es {what} {owner}"));
     digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
 }
 
@@ -39,14 +44,21 @@ pub(crate) async fn is_copying(source: &Source, owner: &str) -> Result<bool, Fai
 
 /// The lock of the connector of the slot `owner`, if nobody has it.
 pub(super) async fn try_lock(source: &Source, owner: &str) -> Result<Option<Keeper>, Failure> {
-    let mut keeper = Keeper::connect(&source.info).await?;
+    let mut keeper = connect(source).await?;
     Ok(keeper.lock(key_of(owner)).await?.then_some(keeper))
+}
+
+async fn connect(source: &Source) -> Result<Keeper, Failure> {
+    Ok(match source.by_queue {
+        true => Keeper::ordinary(&source.info).await?,
+        false => Keeper::connect(&source.info).await?,
+    })
 }
 
 /// Keeps all other copies of this connector away. One that was just cut off may be there for a moment.
 pub(super) async fn lock(context: &Context, source: &Source) -> Result<Keeper, Failure> {
     let began = Instant::now();
-    let mut keeper = Keeper::connect(&source.info).await?;
+    let mut keeper = connect(source).await?;
     while !keeper.lock(key_of(&context.owner)).await? {
         if began.elapsed() > SLOT_PATIENCE {
             return Err(Failure::retry(
@@ -61,6 +73,9 @@ pub(super) async fn lock(context: &Context, source: &Source) -> Result<Keeper, F
 
 /// Makes the point. The server waits for every transaction that is running now, which may be long.
 pub(super) async fn make(context: &Context, keeper: Keeper) -> Result<Snapshot, Failure> {
+    if context.config.by_queue() {
+        return Ok(keeper.export().await?);
+    }
     let slot = slot_of(&context.owner);
     let mut made = std::pin::pin!(keeper.snapshot(&slot, &context.config.source.plugin));
     let made = tokio::select! {

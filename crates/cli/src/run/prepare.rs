@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::feed::Plugin;
 use apply::letters::Letters;
-use apply::{Applier, ApplierConfig, Indices, State, Store, Target};
+use apply::{Applier, ApplierConfig, Indices, State, Store, Target, Version};
 use change::Lsn;
 use snapshot::catalog;
 use spool::Spool;
@@ -38,10 +38,22 @@ pub(crate) struct Context {
     pub(crate) follows_publication: bool,
     /// Tables to be followed that are not among `planned`: their indices are being built, or this is the build of others.
     pub(crate) elsewhere: Vec<u32>,
+    /// See [`State::capture`].
+    pub(crate) capture: String,
     /// Told to stop.
     pub(crate) stop: CancellationToken,
     /// Told what is going on.
     pub(crate) monitor: Arc<Monitor>,
+}
+
+impl Context {
+    /// The version of the documents of a copy at `at`.
+    pub(crate) fn copied(&self, at: Lsn) -> Version {
+        match self.config.by_queue() {
+            true => Version::from_raw(outbox::COPIED),
+            false => Version::copied(at),
+        }
+    }
 }
 
 /// Ready to stream.
@@ -202,6 +214,7 @@ pub(crate) async fn survey(
         owner,
         follows_publication,
         elsewhere,
+        capture: String::new(),
         stop,
         monitor,
     };

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apply::{IndexState, Version, letters};
+use apply::{IndexState, letters};
 use snapshot::Snapshot;
 use tracing::{info, warn};
 use verify::{Selection, Sums, Unmatched, Versions};
@@ -146,7 +146,7 @@ impl Copy<'_> {
         let rows = rows::read(source, snapshot, one, take.clone(), progress.clone(), sessions);
         let documents = async {
             // All of them have the version of the copy.
-            let version = Version::copied(snapshot.at).get();
+            let version = context.copied(snapshot.at).get();
             let versions = Versions { lowest: version, at: version, highest: version };
             let points = documents::open(&context.target, &index.index).await?;
             documents::read(&context.target, points, versions, take, progress).await

@@ -53,6 +53,20 @@ impl Plan {
         Ok(())
     }
 
+    /// Appends the `_id` of the row whose key columns have these texts, in the order of [`Plan::key_columns`].
+    pub fn write_id_of<'t>(&self, mut texts: impl Iterator<Item = &'t str>, out: &mut Vec<u8>) {
+        if let [_] = self.key.as_slice() {
+            id::write_single(texts.next().unwrap_or_default(), out);
+            return;
+        }
+        let start = out.len();
+        for (place, text) in texts.enumerate() {
+            id::write_element(place == 0, text.as_bytes(), out);
+        }
+        out.push(b']');
+        id::shorten(start, out);
+    }
+
     /// True when both rows have the same `_id`: their key columns have the same bytes. One that was not sent in either
     /// counts as the same, as it is Postgres' word that the update left it alone.
     pub fn same_id(&self, a: &Row<'_>, b: &Row<'_>) -> bool {

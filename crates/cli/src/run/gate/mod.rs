@@ -237,8 +237,15 @@ fn anew(alias: &str) -> String {
 }
 
 /// The state was written by this configuration's connector, and in terms that this version understands.
-fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
+pub(super) fn same_connector(context: &Context, state: &State) -> Result<(), Failure> {
     same_formula(state)?;
+    if state.capture != context.capture {
+        return Err(Failure::rebuild(
+            "the indices were filled in another way (source.capture, or another trigger queue): the versions of their \
+             documents are not comparable",
+            ANEW,
+        ));
+    }
     if state.publication != context.config.source.publication.as_str() {
         return Err(Failure::stop(
             format!(

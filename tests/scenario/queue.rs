@@ -1,0 +1,283 @@
+//! Changes captured by triggers, into the same indices.
+
+use serde_json::{Value, json};
+
+use super::Scenario;
+use crate::support::case::Case;
+use crate::support::connector::Connector;
+use crate::support::oracle;
+use crate::support::seed::Seed;
+use crate::support::servers::Server;
+use crate::support::workload::Workload;
+use crate::support::{PATIENCE, shared, wait_for};
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("where_the_log_can_not_be_decoded", where_the_log_can_not_be_decoded),
+    Scenario::new("keys_of_all_kinds", keys_of_all_kinds),
+    Scenario::new("under_load_and_killed", under_load_and_killed),
+    Scenario::new("one_takes_over_from_another", one_takes_over_from_another),
+    Scenario::new("what_commits_late", what_commits_late),
+    Scenario::new("what_a_crash_takes_back", what_a_crash_takes_back),
+    Scenario::new("what_is_not_captured_is_told", what_is_not_captured_is_told),
+    Scenario::new("a_partition_truncated_alone", a_partition_truncated_alone),
+];
+
+fn by_queue(case: &mut Case) {
+    case.config["source"]["capture"] = "queue".into();
+    case.config["queue"] = json!({"sweep": "1s"});
+}
+
+/// Everything is searchable, and indices and tables are equal.
+fn check(case: &mut Case, tables: &[&str]) {
+    case.settle();
+    tables.iter().for_each(|table| equal(case, table));
+}
+
+/// The versions are those of entries.
+fn equal(case: &mut Case, table: &str) {
+    let alias = case.alias(table);
+    let mut found = oracle::compare(&mut case.sql, &case.search, table, &alias, None);
+    found.versions.clear();
+    found.expect_none();
+}
+
+fn status(case: &Case) -> Value {
+    serde_json::from_str(&case.command(&["status", "--json"]).expect_success().stdout).unwrap()
+}
+
+/// It has read the whole of the queue once.
+fn taking(connector: &mut Connector) {
+    wait_for("the consumer", PATIENCE, || {
+        connector.must_run();
+        connector.log().contains("taking from the trigger queue").then_some(())
+    });
+}
+
+/// No walsender, no slot, no log that can be decoded.
+fn where_the_log_can_not_be_decoded() {
+    let pair = shared::pair();
+    let options = ["--set", "wal_level=replica", "--set", "max_wal_senders=0", "--set", "max_replication_slots=0"];
+    let postgres = Server::start(&shared::postgres_kind(), &options);
+    let mut case = Case::on("queue_plain", &postgres, &pair.search);
+    case.table("item", "id int PRIMARY KEY, name text, price numeric(10,2), made timestamptz");
+    case.execute("INSERT INTO item SELECT n, 'item ' || n, n / 7.0, now() FROM generate_series(1, 3000) n");
+    case.command(&["run", "--setup", "--until-caught-up"]).expect(2, &["wal_level is replica", "source.capture: queue"]);
+    by_queue(&mut case);
+    case.command(&["run"]).expect(2, &["wal2es setup"]);
+    let mut connector = case.run();
+    check(&mut case, &["item"]);
+    for sql in [
+        "INSERT INTO item VALUES (5000, 'new', 1.50, '2024-02-29 12:00+02')",
+        "UPDATE item SET price = price + 1 WHERE id % 10 = 0",
+        "UPDATE item SET id = id + 10000 WHERE id < 100",
+        "DELETE FROM item WHERE id BETWEEN 200 AND 300",
+        "BEGIN; DELETE FROM item WHERE id = 400; INSERT INTO item VALUES (400, 'again'); COMMIT",
+        "BEGIN; UPDATE item SET id = -1 WHERE id = 500; UPDATE item SET id = 500 WHERE id = 501; \
+         UPDATE item SET id = 501 WHERE id = -1; COMMIT",
+        "BEGIN; DELETE FROM item; ROLLBACK",
+        "BEGIN; SAVEPOINT a; DELETE FROM item WHERE id > 2000; ROLLBACK TO a; UPDATE item SET name = 'kept' WHERE id = 2001; COMMIT",
+        "INSERT INTO item VALUES (600, 'conflict'), (7000, 'none') ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+        "SET session_replication_role = replica; UPDATE item SET name = 'as a replica' WHERE id = 700; RESET session_replication_role",
+        "UPDATE item SET name = 'nothing' WHERE false",
+        "TRUNCATE item",
+        "BEGIN; INSERT INTO item VALUES (1, 'gone'); TRUNCATE item; INSERT INTO item VALUES (1, 'there'), (2, 'too'); COMMIT",
+    ] {
+        case.execute(sql);
+        check(&mut case, &["item"]);
+    }
+    connector.must_run();
+    assert_eq!(status(&case)["queue"], json!({"schema": "wal2es", "entries": 0, "taken": true}));
+    case.command(&["teardown"]).expect(1, &["stop `wal2es run` first"]);
+    connector.stop();
+    case.execute("INSERT INTO item VALUES (9, 'while it was stopped')");
+    case.catch_up();
+    equal(&mut case, "item");
+    case.command(&["resync"]).expect_success();
+    equal(&mut case, "item");
+    case.command(&["teardown", "--indices"]).expect_success();
+    // Nothing is left in the way of who writes.
+    case.execute("INSERT INTO item VALUES (10, 'after')");
+    let query = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal";
+    assert_eq!(case.sql.query_one(query, &[]).unwrap().get::<_, i64>(0), 0);
+}
+
+/// What a key looks like depends neither on the session that writes nor on how SQL compares it.
+fn keys_of_all_kinds() {
+    let mut case = Case::shared("queue_keys");
+    by_queue(&mut case);
+    let tables = [
+        ("moment", "id timestamptz PRIMARY KEY, n int"),
+        ("flag", "id boolean PRIMARY KEY, n int"),
+        ("padded", "id char(8) PRIMARY KEY, n int"),
+        ("bytes", "id bytea PRIMARY KEY, n int"),
+        ("amount", "id numeric PRIMARY KEY, n int"),
+        ("pair", "a text, b int, n int, PRIMARY KEY (b, a)"),
+    ];
+    for (table, columns) in tables {
+        case.table(table, columns);
+    }
+    let odd = r#"public."Odd ""name""""#;
+    case.execute(&format!("CREATE TABLE {odd} (\"the id\" text PRIMARY KEY, n int)"));
+    case.follow_as(odd, "queue-keys-odd");
+    case.execute("INSERT INTO moment VALUES ('2024-01-01 00:00Z', 1); INSERT INTO flag VALUES (true, 1)");
+    let connector = case.run();
+    let mut other = case.database.session();
+    other.batch_execute(
+        "SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET bytea_output = 'escape'; SET lc_monetary = 'C'; \
+         UPDATE moment SET n = 2; INSERT INTO moment VALUES ('2024-06-01 12:34:56.789+02', 3); \
+         UPDATE flag SET n = 2; INSERT INTO padded VALUES ('ab', 1), ('', 2); \
+         INSERT INTO bytes VALUES ('\\x00ff41', 1), ('\\x', 2); INSERT INTO amount VALUES (1.0, 1), (2.50, 2); \
+         INSERT INTO pair VALUES ('x''y\"z', 1, 1), ('', 2, 2), (repeat('long', 300), 3, 3); \
+         INSERT INTO \"Odd \"\"name\"\"\" VALUES ('[\"a\"]', 1), (E'tab\\tline\\nback\\\\slash', 2)",
+    ).unwrap();
+    case.execute(
+        "UPDATE amount SET id = 1.00 WHERE id = 1; DELETE FROM bytes WHERE id = '\\x'; \
+         UPDATE pair SET a = 'other' WHERE b = 3; UPDATE padded SET id = 'cd' WHERE n = 1",
+    );
+    let names: Vec<&str> = tables.iter().map(|(table, _)| *table).chain([odd]).collect();
+    check(&mut case, &names);
+    connector.stop();
+}
+
+fn under_load_and_killed() {
+    let mut seed = Seed::new();
+    let mut case = Case::shared("queue_load");
+    by_queue(&mut case);
+    Workload::prepare(&mut case);
+    case.execute("INSERT INTO kv SELECT n, n, 'before' FROM generate_series(1, 200) n");
+    let mut connector = case.run();
+    let mut rng = seed.fork();
+    let workload = Workload::start(&case, seed.fork(), std::time::Duration::from_millis(1));
+    for _ in 0..12 {
+        let more = workload.done() + rng.u64(5..60);
+        wait_for("the load", PATIENCE, || (workload.done() > more).then_some(()));
+        connector.kill();
+        connector = case.start(&["run"]);
+    }
+    taking(&mut connector);
+    workload.stop();
+    check(&mut case, &["kv", "log"]);
+    connector.stop();
+}
+
+fn one_takes_over_from_another() {
+    let mut case = Case::shared("queue_two");
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, n int");
+    let first = case.run();
+    let mut second = case.start(&["run"]);
+    wait_for("its turn", PATIENCE, || second.log().contains("waiting to take over").then_some(()));
+    case.execute("INSERT INTO item SELECT n, n FROM generate_series(1, 500) n");
+    first.kill();
+    case.execute("UPDATE item SET n = n + 1 WHERE id > 100; DELETE FROM item WHERE id < 50");
+    taking(&mut second);
+    check(&mut case, &["item"]);
+    second.must_run();
+    second.stop();
+}
+
+/// A reader that goes by ids would have passed it over.
+fn what_commits_late() {
+    let mut case = Case::shared("queue_late");
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, n int");
+    case.execute("INSERT INTO item SELECT n, 0 FROM generate_series(1, 10) n");
+    let connector = case.run();
+    let mut late = case.database.session();
+    late.batch_execute("BEGIN; UPDATE item SET n = 1 WHERE id = 1; INSERT INTO item VALUES (11, 1); DELETE FROM item WHERE id = 2").unwrap();
+    let last = |case: &mut Case| -> i64 {
+        let query = "SELECT last_value FROM wal2es.queue_id_seq";
+        case.sql.query_one(query, &[]).unwrap().get(0)
+    };
+    let drawn = last(&mut case);
+    case.execute("UPDATE item SET n = 2 WHERE id > 2");
+    check(&mut case, &["item"]);
+    assert!(last(&mut case) > drawn, "later ids have been taken before");
+    late.batch_execute("COMMIT").unwrap();
+    check(&mut case, &["item"]);
+    connector.stop();
+}
+
+/// With `synchronous_commit = off` rows can be read that a crash takes away again.
+fn what_a_crash_takes_back() {
+    let pair = shared::pair();
+    let options = ["--set", "wal_level=replica", "--set", "wal_writer_delay=10s", "--set", "max_wal_senders=0"];
+    let mut postgres = Server::start(&shared::postgres_kind(), &options);
+    let mut case = Case::on("queue_crash", &postgres, &pair.search);
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, n int");
+    let mut connector = case.run();
+    for round in 1..=3 {
+        let mut open = case.database.session();
+        open.batch_execute("SET synchronous_commit = off").unwrap();
+        for n in 0..20 {
+            open.batch_execute(&format!("INSERT INTO item VALUES ({n}, {round}) ON CONFLICT (id) DO UPDATE SET n = {round}")).unwrap();
+        }
+        postgres.stop("immediate");
+        postgres.start_again(&options);
+        case.reconnect();
+        if connector.ended().is_some() {
+            connector = case.start(&["run"]);
+        }
+        // Whoever waits has to be heard by a consumer that is connected again.
+        check(&mut case, &["item"]);
+    }
+    connector.stop();
+}
+
+fn what_is_not_captured_is_told() {
+    let mut case = Case::shared("queue_told");
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, n int");
+    case.execute("CREATE TABLE part (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100)");
+    case.follow("part");
+    let mut connector = case.run();
+    case.execute("INSERT INTO part VALUES (1, 1); INSERT INTO part_1 VALUES (2, 2); UPDATE part_1 SET n = 3 WHERE id = 1; DELETE FROM part WHERE id = 2");
+    check(&mut case, &["item", "part"]);
+    case.execute("CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (100) TO (200)");
+    wait_for("the sweep", PATIENCE, || {
+        connector.must_run();
+        connector.log().contains("public.part_2").then_some(())
+    });
+    connector.stop();
+    case.command(&["run"]).expect(2, &["public.part_2", "wal2es setup"]);
+    case.command(&["setup"]).expect_success();
+    let connector = case.start(&["run"]);
+    case.execute("INSERT INTO part_2 VALUES (150, 1)");
+    check(&mut case, &["item", "part"]);
+    connector.stop();
+    case.execute("ALTER TABLE item DISABLE TRIGGER wal2es_update");
+    case.command(&["run"]).expect(2, &["public.item", "wal2es setup"]);
+    case.command(&["setup"]).expect_success();
+    // Filled from the log, an index has versions that are far above those of entries.
+    case.config["source"]["capture"] = "slot".into();
+    case.command(&["setup"]).expect_success();
+    case.command(&["run"]).expect(3, &["source.capture", "wal2es resync"]);
+    // Another queue begins to count anew.
+    case.config["source"]["capture"] = "queue".into();
+    case.execute("DROP SCHEMA wal2es CASCADE");
+    case.command(&["setup"]).expect_success();
+    case.command(&["run"]).expect(3, &["another trigger queue", "wal2es resync"]);
+    case.execute("COMMENT ON TABLE wal2es.queue IS 'wal2es queue, version 7'");
+    case.command(&["run"]).expect(2, &["version 7"]);
+}
+
+fn a_partition_truncated_alone() {
+    let mut case = Case::shared("queue_part");
+    by_queue(&mut case);
+    case.execute(
+        "CREATE TABLE part (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100); \
+         CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (100) TO (200); INSERT INTO part SELECT n, n FROM generate_series(0, 199) n",
+    );
+    case.follow("part");
+    let connector = case.run();
+    case.execute("TRUNCATE part_2");
+    connector.end(PATIENCE).expect(3, &["a partition was truncated alone", "wal2es resync"]);
+    case.command(&["run"]).expect(3, &["a partition was truncated alone"]);
+    case.command(&["resync"]).expect_success();
+    equal(&mut case, "part");
+    let connector = case.start(&["run"]);
+    case.execute("TRUNCATE part; INSERT INTO part VALUES (7, 7)");
+    check(&mut case, &["part"]);
+    connector.stop();
+}
