@@ -213,6 +213,9 @@ fn what_a_crash_takes_back() {
         for n in 0..20 {
             open.batch_execute(&format!("INSERT INTO item VALUES ({n}, {round}) ON CONFLICT (id) DO UPDATE SET n = {round}")).unwrap();
         }
+        // Read, and not on disk.
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%wal_flush_lsn%' AND pid <> pg_backend_pid()";
+        wait_for("the consumer", PATIENCE, || (case.sql.query_one(query, &[]).ok()?.get::<_, i64>(0) > 0).then_some(()));
         postgres.stop("immediate");
         postgres.start_again(&options);
         case.reconnect();
