@@ -14,6 +14,7 @@ use crate::support::{PATIENCE, shared, wait_for};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("where_the_log_can_not_be_decoded", where_the_log_can_not_be_decoded),
     Scenario::new("keys_of_all_kinds", keys_of_all_kinds),
+    Scenario::new("by_roles_of_few_rights", by_roles_of_few_rights),
     Scenario::new("under_load_and_killed", under_load_and_killed),
     Scenario::new("one_takes_over_from_another", one_takes_over_from_another),
     Scenario::new("what_commits_late", what_commits_late),
@@ -137,6 +138,36 @@ fn keys_of_all_kinds() {
     let names: Vec<&str> = tables.iter().map(|(table, _)| *table).chain([odd]).collect();
     check(&mut case, &names);
     connector.stop();
+}
+
+/// Neither who runs the connector nor who writes may do more than has to be.
+fn by_roles_of_few_rights() {
+    let mut case = Case::shared("queue_roles");
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, n int");
+    case.command(&["setup"]).expect_success();
+    case.execute(
+        "DROP ROLE IF EXISTS queue_taker, queue_writer; CREATE ROLE queue_taker LOGIN; CREATE ROLE queue_writer LOGIN; \
+         GRANT SELECT ON item TO queue_taker; GRANT USAGE ON SCHEMA wal2es TO queue_taker; \
+         GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wal2es TO queue_taker; \
+         GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON item TO queue_writer",
+    );
+    case.config["source"]["url"] = case.database.url_of("queue_taker").into();
+    let mut connector = case.start(&["run"]);
+    taking(&mut connector);
+    let port = case.database.port;
+    let mut writer = crate::support::postgres::connect(port, &case.database.name, "queue_writer");
+    // Nothing of its own is found by the functions.
+    writer.batch_execute("CREATE TEMP TABLE queue (n int); CREATE TEMP TABLE consumer (asleep boolean)").unwrap();
+    for sql in ["INSERT INTO item VALUES (1, 1), (2, 2)", "UPDATE item SET n = 3 WHERE id = 1", "DELETE FROM item WHERE id = 2"] {
+        writer.batch_execute(sql).unwrap();
+        check(&mut case, &["item"]);
+    }
+    writer.batch_execute("SELECT FROM wal2es.queue").unwrap_err();
+    writer.batch_execute("TRUNCATE item").unwrap();
+    check(&mut case, &["item"]);
+    connector.stop();
+    case.execute("DROP OWNED BY queue_taker, queue_writer; DROP ROLE queue_taker, queue_writer");
 }
 
 fn under_load_and_killed() {
