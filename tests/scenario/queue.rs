@@ -16,6 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("keys_of_all_kinds", keys_of_all_kinds),
     Scenario::new("by_roles_of_few_rights", by_roles_of_few_rights),
     Scenario::new("under_load_and_killed", under_load_and_killed),
+    Scenario::new("compared_and_repaired", compared_and_repaired),
     Scenario::new("one_takes_over_from_another", one_takes_over_from_another),
     Scenario::new("what_commits_late", what_commits_late),
     Scenario::new("what_a_crash_takes_back", what_a_crash_takes_back),
@@ -188,6 +189,44 @@ fn under_load_and_killed() {
     taking(&mut connector);
     workload.stop();
     check(&mut case, &["kv", "log"]);
+    connector.stop();
+}
+
+fn compared_and_repaired() {
+    let mut seed = Seed::new();
+    let mut case = Case::shared("queue_verify");
+    by_queue(&mut case);
+    Workload::prepare(&mut case);
+    case.table("still", "a int, b text, n int, PRIMARY KEY (a, b)");
+    case.execute("INSERT INTO still SELECT n, 'x\"' || n, n FROM generate_series(1, 2000) n");
+    let mut connector = case.run();
+    let workload = Workload::start(&case, seed.fork(), std::time::Duration::from_millis(2));
+    case.command(&["verify"]).expect_success();
+    let index = format!("{}-g1", case.alias("still"));
+    let path = |a: u32, version: u64| {
+        let id = format!("%5B%22{a}%22%2C%22x%5C%22{a}%22%5D");
+        format!("{index}/_doc/{id}?version={version}&version_type=external_gte")
+    };
+    case.search.json("DELETE", &path(5, 1), None);
+    case.search.json("PUT", &path(6, 1), Some(&json!({"a": 6, "b": "x\"6", "n": 7})));
+    case.search.json("PUT", &path(9000, 2), Some(&json!({"a": 9000, "b": "x\"9000", "n": 1})));
+    case.search.json("PUT", &path(8, 9_000_000_000), Some(&json!({"a": 8, "b": "x\"8", "n": 8})));
+    case.search.json("POST", &format!("{index}/_refresh"), None);
+    let ended = case.command(&["verify", "--json"]).expect(1, &["index and table differ"]);
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let told = &told["indexes"].as_array().unwrap().iter().find(|one| one["table"] == "public.still").unwrap()["differences"];
+    let mut kinds: Vec<_> =
+        told.as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["different", "extra", "foreign version", "missing"], "{told}");
+    case.search.json("DELETE", &path(8, 9_000_000_000), None);
+    case.command(&["verify", "--repair", &case.alias("still")]).expect(1, &["could not be repaired"]);
+    workload.stop();
+    check(&mut case, &["kv", "log"]);
+    case.execute("DELETE FROM still WHERE a = 8");
+    check(&mut case, &["still"]);
+    case.command(&["verify"]).expect_success();
+    connector.must_run();
     connector.stop();
 }
 

@@ -15,6 +15,7 @@ mod monitor;
 mod planned;
 mod position;
 mod progress;
+mod queue;
 mod relations;
 mod reread;
 mod run;

@@ -52,9 +52,36 @@ pub(crate) fn shorten(start: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// The texts of the key columns, `width` of them, that make this id; None for a hash, or what is no id of ours.
+pub fn key_of(id: &str, width: usize) -> Option<Vec<String>> {
+    if id.as_bytes().starts_with(HASHED) {
+        return None;
+    }
+    let is_array = id.starts_with("[\"") && id.ends_with("\"]");
+    match (width, is_array) {
+        (1, false) => Some(vec![id.to_owned()]),
+        _ => serde_json::from_str(id).ok().filter(|texts: &Vec<String>| texts.len() == width),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_tells_its_key_unless_it_is_a_hash() {
+        for text in ["7", "", "a\"b", "[\"x\"]", "[", "ü"] {
+            let mut id = Vec::new();
+            write_single(text, &mut id);
+            assert_eq!(key_of(std::str::from_utf8(&id).unwrap(), 1).unwrap(), [text]);
+        }
+        assert_eq!(key_of("[\"a\",\"\"]", 2).unwrap(), ["a", ""]);
+        assert_eq!(key_of("[\"a\",\"b\"]", 1), None);
+        assert_eq!(key_of("7", 2), None);
+        let mut id = Vec::new();
+        write_single(&"x".repeat(600), &mut id);
+        assert_eq!(key_of(std::str::from_utf8(&id).unwrap(), 1), None);
+    }
 
     fn single(text: &str) -> String {
         let mut out = b"before".to_vec();

@@ -56,7 +56,7 @@ mod value;
 
 pub use error::DocumentError;
 pub use escape::write_json_string;
-pub use id::MAX_ID_BYTES;
+pub use id::{MAX_ID_BYTES, key_of};
 pub use mapping::Dialect;
 pub use plan::{Hole, IndexSpec, Note, Partial, Plan, PlanError, Problem};
 pub use scratch::Scratch;

@@ -1,7 +1,6 @@
 //! The commands, one file each.
 
 mod dead_letters;
-mod queue;
 mod resync;
 mod rollback;
 mod run;

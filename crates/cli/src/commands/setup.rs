@@ -15,7 +15,7 @@ use crate::{planned, relations};
 pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Failure> {
     if print {
         let sql = match config.by_queue() {
-            true => super::queue::script(config).await?,
+            true => crate::queue::script(config).await?,
             false => script(config),
         };
         answer(false, &json!(sql), || sql.clone());
@@ -66,7 +66,7 @@ pub(super) async fn ensure(config: &Config) -> Result<Source, Failure> {
         tracing::info!(publication = %name, "made the publication");
     }
     if config.by_queue() {
-        super::queue::ensure(config, &source).await?;
+        crate::queue::ensure(config, &source).await?;
     } else if let Some(slot) = &slot {
         source.fits(config, slot)?;
     } else {

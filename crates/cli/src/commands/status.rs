@@ -33,7 +33,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
     status.safe_wal_size = look.safe_wal_size;
     status.warnings = limits::warnings(&look, slot, config.source.max_wal_held as u64);
     if config.by_queue() {
-        let queue = super::queue::status(config, &found.source).await?;
+        let queue = crate::queue::status(config, &found.source).await?;
         status.state = of_queue(&found, &queue).to_owned();
         status.queue = Some(queue).filter(|queue| !queue.is_null());
     }

@@ -50,7 +50,7 @@ pub(super) async fn perform(
     if has_slot {
         removed.push(format!("slot {slot}"));
     }
-    if config.by_queue() && super::queue::remove(config, &found.source).await? {
+    if config.by_queue() && crate::queue::remove(config, &found.source).await? {
         removed.push(format!("trigger queue {}.queue", config.queue.schema));
     }
     if has_publication {

@@ -27,12 +27,6 @@ pub(super) async fn perform(
     timeout: Duration,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    if config.by_queue() {
-        return Err(Failure::config(
-            "verify can't compare with source.capture: queue yet",
-            "`wal2es resync` compares what it copies",
-        ));
-    }
     let stop = CancellationToken::new();
     let source = Source::connect(config).await?;
     let monitor = Arc::new(Monitor::new(config, stop.clone()));

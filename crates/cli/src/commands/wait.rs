@@ -35,7 +35,7 @@ pub(super) async fn perform(
     let mut nudges = 1;
     if config.by_queue() {
         // One that sleeps does not know how far the log is.
-        super::queue::wake(config, &found.source).await?;
+        crate::queue::wake(config, &found.source).await?;
     }
     loop {
         let state = found.state.as_ref().ok_or_else(|| {
@@ -81,7 +81,7 @@ pub(super) async fn perform(
             nudged = !config.by_queue();
             nudges += 1;
             match config.by_queue() {
-                true => super::queue::wake(config, &found.source).await?,
+                true => crate::queue::wake(config, &found.source).await?,
                 false => position::nudge(&found.source.client).await?,
             }
         }

@@ -11,7 +11,7 @@ use verify::Versions;
 use super::{Broken, Verifier};
 use crate::failure::Failure;
 use crate::planned::Planned;
-use crate::{position, run};
+use crate::{position, queue, run};
 
 /// Between two looks at the state document.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -48,6 +48,12 @@ impl Verifier<'_> {
 
     /// A snapshot of the database. The server waits for the transactions that are open now.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        if self.source.by_queue {
+            let mut snapshot = Keeper::ordinary(&self.source.info).await?.export().await?;
+            // Whatever it shows was committed before this.
+            snapshot.at = position::current(&self.source.client).await?;
+            return Ok(snapshot);
+        }
         let owner = &self.context.owner;
         // Several may compare at once.
         let number = RandomState::new().hash_one(std::process::id());
@@ -68,6 +74,7 @@ impl Verifier<'_> {
     pub(super) async fn shown(&mut self, one: &Planned, at: Lsn) -> Result<IndexState, Failure> {
         let began = Instant::now();
         let mut nudged = began;
+        self.nudge().await?;
         loop {
             let state = self.store.load().await?.ok_or_else(|| {
                 Failure::config(
@@ -101,9 +108,17 @@ impl Verifier<'_> {
             }
             if nudged.elapsed() >= NUDGE_EVERY {
                 nudged = Instant::now();
-                position::nudge(&self.source.client).await?;
+                self.nudge().await?;
             }
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Has whoever follows the log, or the queue, say how far he is.
+    async fn nudge(&self) -> Result<(), Failure> {
+        match self.source.by_queue {
+            true => queue::wake(&self.context.config, self.source).await,
+            false => position::nudge(&self.source.client).await,
         }
     }
 
@@ -120,6 +135,12 @@ impl Verifier<'_> {
 
     /// The versions that documents can have which were looked at before now, for rows at `at`.
     pub(super) async fn versions(&self, at: Lsn) -> Result<Versions, Failure> {
+        if self.source.by_queue {
+            // The ids of entries tell nothing of what a snapshot shows: only that nothing was done to a row between two looks
+            // does.
+            let last = queue::last(&self.context.config, self.source).await?;
+            return Ok(Versions { lowest: outbox::COPIED, at: u64::MAX, highest: last });
+        }
         let flushed = position::flushed(&self.source.client).await?;
         Ok(Versions {
             lowest: Version::copied(FIRST_LSN).get(),

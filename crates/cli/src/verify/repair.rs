@@ -20,6 +20,7 @@ use super::{Broken, Verifier, rows};
 use crate::failure::Failure;
 use crate::planned::Planned;
 use crate::progress::Copying;
+use crate::queue;
 use crate::reread::have_state_reread;
 
 /// So many bytes of documents wait at most to be written.
@@ -36,11 +37,21 @@ impl Verifier<'_> {
     ) -> Result<(), Broken> {
         let ids: HashSet<Box<[u8]>> =
             compared.differences.iter().map(|found| found.id.as_bytes().into()).collect();
-        let snapshot = self.snapshot().await?;
-        let written = self.write(one, &snapshot, ids.clone()).await;
-        snapshot.end().await;
-        let outcomes = written?;
-        have_state_reread(&mut self.store, self.source).await?;
+        let outcomes = match self.source.by_queue {
+            // An entry for each: the consumer writes the row as it is, with a version above all before.
+            true => {
+                queue::enqueue(&self.context.config, self.source, one, &ids).await?;
+                Outcomes::new()
+            }
+            false => {
+                let snapshot = self.snapshot().await?;
+                let written = self.write(one, &snapshot, ids.clone()).await;
+                snapshot.end().await;
+                let outcomes = written?;
+                have_state_reread(&mut self.store, self.source).await?;
+                outcomes
+            }
+        };
         let seen: Seen = ids.into_iter().map(|id| (id, None)).collect();
         let mut after = Vec::new();
         self.settle(one, seen, &mut after).await?;

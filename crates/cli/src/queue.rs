@@ -1,5 +1,6 @@
-//! What the commands do otherwise where changes are captured by a trigger queue.
+//! What commands ask of the trigger queue, or do to it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
+use crate::planned::Planned;
 use crate::run;
 use crate::source::Source;
 
@@ -23,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const COUNTED: i64 = 100_000;
 
 /// The SQL that makes it, by what the catalog says of the published tables.
-pub(super) async fn script(config: &Config) -> Result<String, Failure> {
+pub(crate) async fn script(config: &Config) -> Result<String, Failure> {
     let source = Source::connect(config).await?;
     let stop = CancellationToken::new();
     let monitor = Arc::new(Monitor::new(config, stop.clone()));
@@ -33,7 +35,7 @@ pub(super) async fn script(config: &Config) -> Result<String, Failure> {
 }
 
 /// Makes what is missing. What is there already is made once more, which changes nothing.
-pub(super) async fn ensure(config: &Config, source: &Source) -> Result<(), Failure> {
+pub(crate) async fn ensure(config: &Config, source: &Source) -> Result<(), Failure> {
     let sql = script(config).await?;
     let sql = format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{sql}COMMIT");
     let schema = &config.queue.schema;
@@ -69,7 +71,7 @@ pub(super) async fn ensure(config: &Config, source: &Source) -> Result<(), Failu
 }
 
 /// Removes it, if it is there and ours.
-pub(super) async fn remove(config: &Config, source: &Source) -> Result<bool, Failure> {
+pub(crate) async fn remove(config: &Config, source: &Source) -> Result<bool, Failure> {
     const QUERY: &str = "SELECT pg_catalog.obj_description(pg_catalog.to_regclass($1), 'pg_class') LIKE 'wal2es queue%'";
     let name = format!("{}.queue", wal::identifier(&config.queue.schema));
     let row = source.client.query_one(QUERY, &[&name]).await?;
@@ -81,14 +83,53 @@ pub(super) async fn remove(config: &Config, source: &Source) -> Result<bool, Fai
 }
 
 /// Wakes the consumer, so that it says how far it is.
-pub(super) async fn wake(config: &Config, source: &Source) -> Result<(), Failure> {
+pub(crate) async fn wake(config: &Config, source: &Source) -> Result<(), Failure> {
     let channel = config.queue.schema.as_str();
     source.client.execute("SELECT pg_catalog.pg_notify($1, '')", &[&channel]).await?;
     Ok(())
 }
 
+/// The last id that an entry has been given, as far as the role may know.
+pub(crate) async fn last(config: &Config, source: &Source) -> Result<u64, Failure> {
+    let name = format!("{}.queue", wal::identifier(&config.queue.schema));
+    const QUERY: &str = "SELECT pg_catalog.pg_sequence_last_value(seq) \
+           FROM (SELECT pg_catalog.pg_get_serial_sequence($1, 'id')::regclass) s(seq) \
+          WHERE pg_catalog.has_sequence_privilege(seq, 'SELECT')";
+    let row = source.client.query_opt(QUERY, &[&name]).await?;
+    let unknown = u64::try_from(i64::MAX).unwrap_or_default();
+    Ok(row.map_or(unknown, |row| {
+        row.get::<_, Option<i64>>(0).map_or(outbox::COPIED, i64::unsigned_abs)
+    }))
+}
+
+/// Adds an entry for each of these documents, so that they are written anew.
+pub(crate) async fn enqueue(
+    config: &Config,
+    source: &Source,
+    one: &Planned,
+    ids: &HashSet<Box<[u8]>>,
+) -> Result<(), Failure> {
+    let width = one.plan.key_columns().count();
+    let mut keys = Vec::new();
+    for id in ids {
+        let id = String::from_utf8_lossy(id);
+        keys.push(document::key_of(&id, width).ok_or_else(|| {
+            Failure::stop(
+                format!("{}: the id {id} does not tell the row's key", one.table.name),
+                "build the indices anew: `wal2es resync`",
+            )
+        })?);
+    }
+    let name = format!("{}.queue", wal::identifier(&config.queue.schema));
+    let sql = format!("INSERT INTO {name} (tbl, key) VALUES ($1, $2)");
+    for key in keys {
+        source.client.execute(&sql, &[&one.table.oid, &key]).await?;
+    }
+    wake(config, source).await
+}
+
 /// How much is in it; null if it is not there.
-pub(super) async fn status(config: &Config, source: &Source) -> Result<Value, Failure> {
+pub(crate) async fn status(config: &Config, source: &Source) -> Result<Value, Failure> {
     let name = format!("{}.queue", wal::identifier(&config.queue.schema));
     const QUERY: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
     if !source.client.query_one(QUERY, &[&name]).await?.get::<_, bool>(0) {
