@@ -19,8 +19,11 @@ const FIRST: u64 = 1 << 20;
 const MARK: &str = "wal2es queue, version 1";
 /// An entry of TRUNCATE: NULL for the table, an empty array for a partition of it.
 pub(crate) const EMPTIED: &str = "COALESCE(pg_catalog.cardinality(key), 0) = 0";
-/// insert, update, delete, truncate.
-const TRIGGERS: usize = 4;
+/// Each has a function of its own, so that nothing in it is looked up by the writer's `search_path`.
+const EVENTS: [&str; 4] = ["insert", "update", "delete", "truncate"];
+/// The settings that all sessions of wal2es have, as far as a text depends on them.
+const SETTINGS: &str = " SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' \
+                        SET extra_float_digits = 3 SET bytea_output = 'hex' SET lc_monetary = 'C'";
 
 /// The trigger queue of one connector, in a schema of its own.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct Captured {
     pub name: TableName,
     /// The columns of the document's `_id`, in its order.
     pub key: Vec<String>,
+    /// What a value of the key looks like depends on settings of the session that writes it.
+    pub depends_on_settings: bool,
     /// Its partitions at all levels, those that are partitioned themselves among them.
     pub parts: Vec<TableName>,
 }
@@ -89,7 +94,9 @@ impl Queue {
             mark = literal(MARK),
         );
         for table in tables {
-            sql.push_str(&self.function(table));
+            for event in EVENTS {
+                sql.push_str(&self.function(table, event));
+            }
             for name in [&table.name].into_iter().chain(&table.parts) {
                 sql.push_str(&self.triggers(table, name));
             }
@@ -102,49 +109,57 @@ impl Queue {
         format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(&self.schema))
     }
 
-    fn function_name(&self, table: &Captured) -> String {
-        format!("{}.capture_{}", identifier(&self.schema), table.oid)
+    fn function_name(&self, table: &Captured, event: &str) -> String {
+        format!("{}.capture_{}_{event}", identifier(&self.schema), table.oid)
     }
 
-    /// An entry for each key that a statement has touched. `concat` prints a value as a client would be sent it, under the
-    /// settings that all sessions of wal2es have.
-    fn function(&self, table: &Captured) -> String {
+    /// An entry for each key that a statement has touched. `concat` prints a value as a client would be sent it. It has the
+    /// rights of its owner, so it names the schema of whatever it uses and compares nothing.
+    fn function(&self, table: &Captured, event: &str) -> String {
         let (name, queue, flag, oid) =
-            (self.function_name(table), self.entries(), self.flag(), table.oid);
+            (self.function_name(table, event), self.entries(), self.flag(), table.oid);
         let of = |column: &String| format!("pg_catalog.concat(r.{})", identifier(column));
         let key = table.key.iter().map(of).collect::<Vec<_>>().join(", ");
         let key = format!("ARRAY[{key}]");
-        let channel = literal(&self.schema);
+        let entries = match event {
+            "insert" => format!("SELECT {oid}, {key} FROM new_rows r"),
+            "delete" => format!("SELECT {oid}, {key} FROM old_rows r"),
+            "update" => format!(
+                "SELECT {oid}, k FROM (SELECT {key} FROM old_rows r UNION SELECT {key} FROM new_rows r) AS changed(k)"
+            ),
+            _ => format!(
+                "VALUES ({oid}, CASE TG_RELID WHEN {oid} THEN NULL ELSE ARRAY[]::text[] END)"
+            ),
+        };
+        let settings = match event {
+            "truncate" => " SET search_path = pg_catalog, pg_temp",
+            _ if table.depends_on_settings => SETTINGS,
+            _ => "",
+        };
         format!(
-            "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n\
-             SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'\n\
-             SET TimeZone = 'UTC' SET extra_float_digits = 3 SET bytea_output = 'hex' SET lc_monetary = 'C' AS $wal2es$\n\
+            "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{settings} AS $wal2es$\n\
              BEGIN\n  \
-               CASE TG_OP\n  \
-               WHEN 'INSERT' THEN INSERT INTO {queue} (tbl, key) SELECT {oid}, {key} FROM new_rows r;\n  \
-               WHEN 'DELETE' THEN INSERT INTO {queue} (tbl, key) SELECT {oid}, {key} FROM old_rows r;\n  \
-               WHEN 'UPDATE' THEN INSERT INTO {queue} (tbl, key) SELECT {oid}, k FROM (\n    \
-                 SELECT {key} FROM old_rows r UNION SELECT {key} FROM new_rows r) AS changed(k);\n  \
-               ELSE INSERT INTO {queue} (tbl, key) VALUES ({oid}, CASE TG_RELID WHEN {oid} THEN NULL ELSE ARRAY[]::text[] END);\n  \
-               END CASE;\n  \
+               INSERT INTO {queue} (tbl, key) {entries};\n  \
                IF (SELECT asleep FROM {flag}) THEN PERFORM pg_catalog.pg_notify({channel}, ''); END IF;\n  \
                RETURN NULL;\n\
              END $wal2es$;\n\
              COMMENT ON FUNCTION {name}() IS {mark};\n",
+            channel = literal(&self.schema),
             mark = literal(&mark_of(table)),
         )
     }
 
     fn triggers(&self, table: &Captured, on: &TableName) -> String {
-        let (function, on) = (self.function_name(table), on.quoted());
-        let rows = [
-            ("insert", " REFERENCING NEW TABLE AS new_rows"),
-            ("update", " REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),
-            ("delete", " REFERENCING OLD TABLE AS old_rows"),
-            ("truncate", ""),
-        ];
-        let each = rows.map(|(event, tables)| {
-            let name = identifier(&format!("{}_{event}", self.schema));
+        let on = on.quoted();
+        let each = EVENTS.map(|event| {
+            let (name, function) =
+                (identifier(&format!("{}_{event}", self.schema)), self.function_name(table, event));
+            let tables = match event {
+                "insert" => " REFERENCING NEW TABLE AS new_rows",
+                "update" => " REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+                "delete" => " REFERENCING OLD TABLE AS old_rows",
+                _ => "",
+            };
             format!(
                 "CREATE OR REPLACE TRIGGER {name} AFTER {event} ON {on}{tables} FOR EACH STATEMENT EXECUTE FUNCTION {function}();\n\
                  ALTER TABLE {on} ENABLE ALWAYS TRIGGER {name};\n"
@@ -178,10 +193,11 @@ impl Queue {
                        JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid) \
                  SELECT tree.oid::regclass FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relkind <> 'f' \
                   WHERE (SELECT count(*) FROM pg_catalog.pg_trigger t \
-                           JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid AND f.proname = 'capture_{oid}' \
+                           JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid AND f.proname LIKE 'capture\\_{oid}\\_%' \
                            JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace AND n.nspname = {schema} \
                           WHERE t.tgrelid = tree.oid AND t.tgenabled = 'A' \
-                            AND pg_catalog.obj_description(f.oid, 'pg_proc') = {mark}) < {TRIGGERS}",
+                            AND pg_catalog.obj_description(f.oid, 'pg_proc') = {mark}) < {count}",
+                count = EVENTS.len(),
                 oid = table.oid,
                 mark = literal(&mark_of(table)),
             );
@@ -204,7 +220,13 @@ mod tests {
     fn table() -> Captured {
         let name = TableName::new("S", "a\"b");
         let part = TableName::new("S", "p");
-        Captured { oid: 7, name, key: vec!["Id".into(), "n".into()], parts: vec![part] }
+        Captured {
+            oid: 7,
+            name,
+            key: vec!["Id".into(), "n".into()],
+            depends_on_settings: false,
+            parts: vec![part],
+        }
     }
 
     #[test]
@@ -216,7 +238,7 @@ mod tests {
         );
         assert!(sql.contains(r#"INSERT INTO "w""q".queue (tbl, key) SELECT 7, ARRAY"#), "{sql}");
         for name in [r#""S"."a""b""#, r#""S"."p""#] {
-            for event in ["insert", "update", "delete", "truncate"] {
+            for event in EVENTS {
                 let trigger = format!(r#"TRIGGER "w""q_{event}" AFTER {event} ON {name}"#);
                 assert!(sql.contains(&trigger), "{trigger} is not in {sql}");
             }

@@ -12,7 +12,7 @@ mod begin;
 mod follow;
 mod wake;
 
-use change::Lsn;
+use change::{Lsn, PgType};
 use outbox::{Captured, Consumer, Queue};
 use snapshot::catalog;
 use tokio_util::sync::CancellationToken;
@@ -31,10 +31,19 @@ pub(crate) async fn captured(context: &Context, source: &Source) -> Result<Vec<C
             oid: one.table.oid,
             name: one.table.name.clone(),
             key: one.plan.key_columns().map(str::to_owned).collect(),
+            depends_on_settings: one.table.columns.iter().any(|column| {
+                one.plan.key_columns().any(|key| key == column.name) && !is_plain(&column.ty)
+            }),
             parts: catalog::descendants(&source.client, one.table.oid).await?,
         });
     }
     Ok(tables)
+}
+
+/// A value has the same text whatever a session has set.
+fn is_plain(ty: &PgType) -> bool {
+    use PgType::{Bool, Enum, Int2, Int4, Int8, Numeric, Oid, Text, Uuid};
+    matches!(ty, Bool | Int2 | Int4 | Int8 | Oid | Numeric | Text | Uuid | Enum)
 }
 
 /// Nobody takes from the queue.
