@@ -138,9 +138,10 @@ impl Queue {
         };
         format!(
             "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{settings} AS $wal2es$\n\
+             DECLARE woken text;\n\
              BEGIN\n  \
-               INSERT INTO {queue} (tbl, key) {entries};\n  \
-               IF (SELECT asleep FROM {flag}) THEN PERFORM pg_catalog.pg_notify({channel}, ''); END IF;\n  \
+               WITH entries AS (INSERT INTO {queue} (tbl, key) {entries})\n  \
+               SELECT pg_catalog.pg_notify({channel}, '') INTO woken FROM {flag} WHERE asleep;\n  \
                RETURN NULL;\n\
              END $wal2es$;\n\
              COMMENT ON FUNCTION {name}() IS {mark};\n",
