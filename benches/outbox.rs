@@ -97,7 +97,8 @@ fn insert(server: &str, table: &str, writers: u64, time: Duration) -> u64 {
         std::thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
     });
-    (done.into_inner() as f64 / began.elapsed().as_secs_f64()) as u64
+    let micros = u64::try_from(began.elapsed().as_micros()).unwrap();
+    done.into_inner() * 1_000_000 / micros
 }
 
 fn median(rates: &mut [u64]) -> u64 {

@@ -21,6 +21,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("what_commits_late", what_commits_late),
     Scenario::new("what_a_crash_takes_back", what_a_crash_takes_back),
     Scenario::new("what_is_not_captured_is_told", what_is_not_captured_is_told),
+    Scenario::new("a_table_changed_meanwhile", a_table_changed_meanwhile),
+    Scenario::new("two_connectors_and_prepared_transactions", two_connectors_and_prepared_transactions),
+    Scenario::new("killed_after_a_truncation", killed_after_a_truncation),
     Scenario::new("a_partition_truncated_alone", a_partition_truncated_alone),
 ];
 
@@ -352,5 +355,89 @@ fn a_partition_truncated_alone() {
     let connector = case.start(&["run"]);
     case.execute("TRUNCATE part; INSERT INTO part VALUES (7, 7)");
     check(&mut case, &["part"]);
+    connector.stop();
+}
+
+fn a_table_changed_meanwhile() {
+    let mut case = Case::shared("queue_alter");
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, price numeric, extra int");
+    case.execute(
+        "INSERT INTO item VALUES (1, 1.5), (2, 2.7); \
+         CREATE TABLE part (a text COLLATE \"C\", b text COLLATE \"POSIX\", PRIMARY KEY (a, b)) PARTITION BY LIST (a); \
+         CREATE TABLE part_1 PARTITION OF part FOR VALUES IN ('x'); CREATE TABLE part_2 PARTITION OF part FOR VALUES IN ('y'); \
+         INSERT INTO part VALUES ('x', '1'), ('y', '2')",
+    );
+    case.follow("part");
+    let connector = case.run();
+    case.execute("UPDATE part SET b = '3' WHERE a = 'x'; TRUNCATE part_1, part; INSERT INTO part VALUES ('x', '1'), ('y', '2')");
+    check(&mut case, &["item", "part"]);
+    case.execute("ALTER TABLE item ALTER price TYPE int USING round(price)");
+    connector.end(PATIENCE).expect(3, &["public.item", "wal2es resync"]);
+    case.command(&["resync"]).expect_success();
+    ["item", "part"].iter().for_each(|table| equal(&mut case, table));
+    let connector = case.start(&["run"]);
+    case.execute("ALTER TABLE part DETACH PARTITION part_2");
+    connector.end(PATIENCE).expect(2, &["public.part_2", "wal2es setup"]);
+    case.command(&["setup"]).expect_success();
+    case.command(&["run"]).expect(3, &["a partition went", "wal2es resync"]);
+    case.command(&["resync"]).expect_success();
+    // It is nobody's business any more.
+    case.execute("TRUNCATE part_2; INSERT INTO part VALUES ('x', '9')");
+    let connector = case.start(&["run"]);
+    check(&mut case, &["item", "part"]);
+    connector.stop();
+    // Another id: entries of the one before are left.
+    case.execute("INSERT INTO item VALUES (3, 3, 3); UPDATE item SET extra = id; ALTER TABLE item ALTER extra SET NOT NULL; \
+                  CREATE UNIQUE INDEX ON item (extra, id); ALTER TABLE item REPLICA IDENTITY FULL");
+    case.config["indexes"][0]["id"] = json!(["extra", "id"]);
+    case.command(&["setup"]).expect_success();
+    case.command(&["resync"]).expect_success();
+    let connector = case.start(&["run"]);
+    case.execute("DELETE FROM item WHERE id = 1");
+    case.settle();
+    assert_eq!(case.search.count(&case.alias("item")), Some(2));
+    connector.stop();
+}
+
+fn two_connectors_and_prepared_transactions() {
+    let pair = shared::pair();
+    let options = ["--set", "max_prepared_transactions=5"];
+    let postgres = Server::start(&shared::postgres_kind(), &options);
+    let mut case = Case::on("queue_prepared", &postgres, &pair.search);
+    by_queue(&mut case);
+    case.table("item", "id int PRIMARY KEY, n int");
+    let connector = case.run();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    case.execute("BEGIN; INSERT INTO item VALUES (1, 1); PREPARE TRANSACTION 'one'");
+    case.execute("INSERT INTO item VALUES (2, 2)");
+    case.execute("COMMIT PREPARED 'one'");
+    check(&mut case, &["item"]);
+    // Each would take what the other needs.
+    case.config["source"]["slot"] = "another".into();
+    case.command(&["run"]).expect(2, &["queue_prepared", "queue.schema"]);
+    connector.stop();
+}
+
+/// The state has to name the new index before nobody knows of the truncation any more.
+fn killed_after_a_truncation() {
+    let mut case = Case::shared("queue_truncate");
+    by_queue(&mut case);
+    case.config["pipeline"] = json!({"zombie_limit": "1s"});
+    case.table("item", "id int PRIMARY KEY, n int");
+    case.execute("INSERT INTO item SELECT n, n FROM generate_series(1, 100) n");
+    let mut connector = case.run();
+    for round in 1..=6 {
+        // Nothing is suspect any more, which would be saved as well.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        case.execute(&format!("BEGIN; TRUNCATE item; INSERT INTO item SELECT n, {round} FROM generate_series(1, 10) n; COMMIT"));
+        wait_for("the queue to be empty", PATIENCE, || {
+            let query = "SELECT count(*) FROM wal2es.queue";
+            (case.sql.query_one(query, &[]).unwrap().get::<_, i64>(0) == 0).then_some(())
+        });
+        connector.kill();
+        connector = case.start(&["run"]);
+        check(&mut case, &["item"]);
+    }
     connector.stop();
 }

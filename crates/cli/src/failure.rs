@@ -170,12 +170,15 @@ impl From<wal::Error> for Failure {
 impl From<outbox::Error> for Failure {
     fn from(error: outbox::Error) -> Self {
         let db = match &error {
-            outbox::Error::Server { source, .. }
-            | outbox::Error::Rows(snapshot::Error::Wal { source, .. }) => source.db_error(),
+            outbox::Error::Server { source, .. } => source.db_error(),
             _ => None,
         };
         let (consequence, remedy) = of_source(error.kind(), db);
-        Failure::new(consequence, error.to_string(), remedy)
+        let message = error.to_string();
+        match error {
+            outbox::Error::Rows(error) => error.into(),
+            _ => Failure::new(consequence, message, remedy),
+        }
     }
 }
 

@@ -243,7 +243,7 @@ impl Source {
     /// overwrite each other.
     pub(crate) async fn check_ids(&self, planned: &[Planned]) -> Result<(), Failure> {
         const QUERY: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_index i \
-             WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+             WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
                AND (SELECT bool_and(a.attname = ANY ($2::text[])) FROM pg_catalog.pg_attribute a \
                      WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))";
         for one in planned {
@@ -258,7 +258,7 @@ impl Source {
                         one.table.name
                     ),
                     format!(
-                        "CREATE UNIQUE INDEX ON {} ({columns}), or choose other columns as `id`",
+                        "CREATE UNIQUE INDEX ON {} ({columns}) (a deferrable constraint does not do), or choose other columns as `id`",
                         one.table.name.quoted()
                     ),
                 ));

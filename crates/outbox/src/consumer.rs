@@ -6,7 +6,7 @@ use std::time::Duration;
 use change::{Lsn, OldImage, Table};
 use document::{DocumentError, Plan, Scratch};
 use snapshot::copy::Copy;
-use wal::{ConnInfo, Connection, Mode};
+use wal::{ConnInfo, Connection, Mode, literal};
 
 use crate::error::{Error, Result};
 use crate::queue::{EMPTIED, Queue};
@@ -64,7 +64,15 @@ pub enum Document {
 pub struct Consumer {
     session: Connection,
     queue: Queue,
+    /// `wal_segment_size`, in bytes.
+    segment: u64,
+    prepares: bool,
 }
+
+/// Size of a page of the log and of the headers at its beginning, which hold no record.
+const PAGE: u64 = 8192;
+const PAGE_HEADER: u64 = 24;
+const SEGMENT_HEADER: u64 = 40;
 
 impl Consumer {
     /// Connects.
@@ -79,9 +87,18 @@ impl Consumer {
         session.simple_query("SET synchronous_commit = local").await.map_err(&failed)?;
         match session.simple_query("SET client_connection_check_interval = '2s'").await {
             // Some systems have no such check.
-            Err(error) if error.db_error().is_none() => Err(failed(error)),
-            _ => Ok(Consumer { session, queue }),
+            Err(error) if error.db_error().is_none() => return Err(failed(error)),
+            _ => {}
         }
+        let mut consumer = Consumer { session, queue, segment: 16 << 20, prepares: true };
+        let setting =
+            |name| format!("SELECT setting FROM pg_catalog.pg_settings WHERE name = '{name}'");
+        const DOING: &str = "asking for settings";
+        let segment = consumer.one(DOING, &setting("wal_segment_size")).await?;
+        consumer.segment = segment.and_then(|text| text.parse().ok()).unwrap_or(consumer.segment);
+        let prepared = consumer.one(DOING, &setting("max_prepared_transactions")).await?;
+        consumer.prepares = prepared.as_deref() != Some("0");
+        Ok(consumer)
     }
 
     /// The session, for other questions.
@@ -110,29 +127,76 @@ impl Consumer {
         let at = self.position(DOING, "pg_current_wal_insert_lsn").await?;
         let before = Lsn::new(at.get().saturating_sub(1));
         // One of TRUNCATE may be early: a row that is there now was written after it, and has an entry of its own.
-        let first = format!(
-            "id <= (SELECT max(id) FROM (SELECT id FROM {0} ORDER BY id LIMIT {most}) first)",
-            self.queue.entries()
+        let queue = self.queue.entries();
+        let sql = format!(
+            "SELECT id, tbl, pg_catalog.to_json(key) FROM (\
+                (SELECT * FROM {queue} ORDER BY id LIMIT {most}) UNION SELECT * FROM {queue} WHERE {EMPTIED}) taken \
+              ORDER BY id"
         );
-        let entries = self.entries(DOING, &format!("{first} OR {EMPTIED} ORDER BY id")).await?;
+        let entries = self.entries(DOING, &sql).await?;
         let complete = entries.len() < most;
         Ok(Taken { entries, before, complete })
     }
 
-    /// Entries of tables that were truncated: a copy whose snapshot is made after this call has what they are about.
+    /// Remembers all entries that are there: a copy whose snapshot is made after this call has what they are about.
     ///
     /// # Errors
-    /// As [`Consumer::take`].
-    pub async fn truncations(&mut self) -> Result<Vec<Entry>> {
-        self.entries("reading the trigger queue", EMPTIED).await
-    }
-
-    async fn entries(&mut self, doing: &'static str, which: &str) -> Result<Vec<Entry>> {
+    /// The connection fails, there is no queue.
+    pub async fn remember(&mut self) -> Result<()> {
         let sql = format!(
-            "SELECT id, tbl, pg_catalog.to_json(key) FROM {} WHERE {which}",
+            "DROP TABLE IF EXISTS pg_temp.covered; CREATE TEMP TABLE covered AS SELECT id FROM {}",
             self.queue.entries()
         );
-        let rows = self.session.simple_query(&sql).await.map_err(Error::of(doing))?;
+        let done = self.session.simple_query(&sql).await;
+        done.map(drop).map_err(Error::of("remembering the entries that the copy covers"))
+    }
+
+    /// Deletes what was remembered: the copy is complete.
+    ///
+    /// # Errors
+    /// The connection fails. Then they are taken as others are.
+    pub async fn forget(&mut self) -> Result<()> {
+        let sql = format!(
+            "DELETE FROM {} q USING pg_temp.covered c WHERE q.id = c.id; DROP TABLE pg_temp.covered",
+            self.queue.entries()
+        );
+        let done = self.session.simple_query(&sql).await;
+        done.map(drop).map_err(Error::of("deleting the entries that the copy covers"))
+    }
+
+    /// Makes the queue that of the connector `owner`, if it is nobody's yet, and tells whose it is.
+    ///
+    /// # Errors
+    /// The connection fails, there is no queue.
+    pub async fn claim(&mut self, owner: &str) -> Result<Option<String>> {
+        let (flag, owner) = (self.queue.flag(), literal(owner));
+        let sql = format!(
+            "UPDATE {flag} SET owner = {owner} WHERE owner IS NULL; SELECT owner FROM {flag}"
+        );
+        self.one("claiming the trigger queue", &sql).await
+    }
+
+    /// Where the server is: its timeline, and how far its log is on disk.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn history(&mut self) -> Result<(u32, Lsn)> {
+        const DOING: &str = "asking for the history of the server";
+        let sql = "SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()";
+        let timeline = self.one(DOING, sql).await?;
+        let nonsense = || Error::Answer { doing: DOING, what: format!("{timeline:?}") };
+        let timeline = timeline.as_deref().and_then(|text| text.parse().ok());
+        let timeline = timeline.ok_or_else(nonsense)?;
+        Ok((timeline, self.position(DOING, "pg_current_wal_flush_lsn").await?))
+    }
+
+    /// Transactions may be prepared, which none can be that has notified.
+    pub fn prepares(&self) -> bool {
+        self.prepares
+    }
+
+    async fn entries(&mut self, doing: &'static str, sql: &str) -> Result<Vec<Entry>> {
+        let rows = self.session.simple_query(sql).await.map_err(Error::of(doing))?;
         let entries = rows.iter().map(|row| {
             let text = |at: usize| row.get(at).and_then(Option::as_deref);
             let nonsense = || Error::Answer { doing, what: format!("{row:?}") };
@@ -197,8 +261,7 @@ impl Consumer {
     pub async fn until_flushed(&mut self) -> Result<()> {
         const DOING: &str = "waiting for the log";
         let seen = self.position(DOING, "pg_current_wal_insert_lsn").await?;
-        // Right behind a boundary the position is that behind the header of a page, where nothing has been written yet.
-        let seen = Lsn::new(seen.get().saturating_sub(40));
+        let seen = self.without_header(seen);
         while self.position(DOING, "pg_current_wal_flush_lsn").await? < seen {
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -222,24 +285,34 @@ impl Consumer {
     /// The connection fails.
     pub async fn set_asleep(&mut self, asleep: bool) -> Result<u64> {
         const DOING: &str = "changing the flag of the consumer";
-        let sql = format!(
-            "UPDATE {} SET asleep = {asleep} RETURNING pg_catalog.pg_current_xact_id()",
-            self.queue.flag()
-        );
-        let xid = self.one(DOING, &sql).await?;
+        let sql = format!("UPDATE {} SET asleep = {asleep}", self.queue.flag());
+        self.session.simple_query(&sql).await.map_err(Error::of(DOING))?;
+        // Whoever begins from now on, or has not taken a snapshot yet.
+        let sql = "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())";
+        let xid = self.one(DOING, sql).await?;
         let nonsense = || Error::Answer { doing: DOING, what: format!("{xid:?}") };
         xid.as_deref().and_then(|xid| xid.parse().ok()).ok_or_else(nonsense)
     }
 
-    /// Every transaction that writes sees what the transaction `xid` has written.
+    /// Every transaction that was there when [`Consumer::set_asleep`] gave `xid` has ended.
     ///
     /// # Errors
     /// The connection fails.
     pub async fn is_known(&mut self, xid: u64) -> Result<bool> {
         let sql = format!(
-            "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) > '{xid}'::xid8"
+            "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= '{xid}'::xid8"
         );
         Ok(self.one("waiting for writers", &sql).await?.as_deref() == Some("t"))
+    }
+
+    /// Right behind the header of a page nothing has been written yet, so nothing would be flushed up to there.
+    fn without_header(&self, at: Lsn) -> Lsn {
+        let header = match at.get() {
+            at if at % self.segment == SEGMENT_HEADER => SEGMENT_HEADER,
+            at if at % PAGE == PAGE_HEADER => PAGE_HEADER,
+            _ => 0,
+        };
+        Lsn::new(at.get() - header)
     }
 
     async fn position(&mut self, doing: &'static str, function: &str) -> Result<Lsn> {

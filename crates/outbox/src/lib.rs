@@ -20,8 +20,8 @@
 //!   on disk, so nothing is sent before the log is flushed beyond what was read.
 //!
 //! TRUNCATE locks out every writer of its table, so its entry has an id above all before and below all after. Of a partition
-//! that is truncated alone nobody knows what was in it, unless the whole table was truncated before it and neither has been
-//! taken yet: then every row since has an entry that has not been taken either.
+//! that is truncated alone nobody knows what was in it, unless the whole table was truncated too and neither has been taken
+//! yet: then every row of before is gone, and every one since has an entry that has not been taken either.
 
 mod consumer;
 mod error;

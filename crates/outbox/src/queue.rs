@@ -55,6 +55,10 @@ pub struct Installed {
     pub other: Option<String>,
     /// Tables, or partitions, whose triggers are missing, disabled, or for another key.
     pub without: Vec<String>,
+    /// Tables that have triggers of the queue and are no partitions of its tables any more.
+    pub strays: Vec<String>,
+    /// Tables that a subscription writes to, which fires no statement triggers.
+    pub subscribed: Vec<String>,
 }
 
 impl Queue {
@@ -89,11 +93,12 @@ impl Queue {
                tbl oid NOT NULL,\n  key text[]\n) WITH (autovacuum_vacuum_scale_factor = 0.02);\n\
              CREATE INDEX IF NOT EXISTS emptied ON {queue} (id) WHERE {EMPTIED};\n\
              COMMENT ON TABLE {queue} IS {mark};\n\
-             CREATE TABLE IF NOT EXISTS {flag} (one boolean PRIMARY KEY CHECK (one), asleep boolean NOT NULL) WITH (fillfactor = 20);\n\
+             CREATE TABLE IF NOT EXISTS {flag} (one boolean PRIMARY KEY CHECK (one), asleep boolean NOT NULL, owner text) WITH (fillfactor = 20);\n\
              INSERT INTO {flag} VALUES (true, false) ON CONFLICT DO NOTHING;\n",
             mark = literal(MARK),
         );
         for table in tables {
+            sql.push_str(&self.drop_strays(table));
             for event in EVENTS {
                 sql.push_str(&self.function(table, event));
             }
@@ -109,6 +114,30 @@ impl Queue {
         format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(&self.schema))
     }
 
+    /// The triggers of what is no partition of `table` any more.
+    fn drop_strays(&self, table: &Captured) -> String {
+        let body = format!(
+            "DECLARE stray record; BEGIN\n  \
+               FOR stray IN {} LOOP\n    \
+                 EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s', stray.tgname, stray.tgrelid::regclass);\n  \
+               END LOOP;\n\
+             END",
+            self.strays(table.oid)
+        );
+        format!("DO {};\n", literal(&body))
+    }
+
+    fn strays(&self, oid: u32) -> String {
+        format!(
+            "WITH RECURSIVE {} SELECT t.tgname, t.tgrelid FROM pg_catalog.pg_trigger t \
+               JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid AND f.proname LIKE 'capture\\_{oid}\\_%' \
+               JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace AND n.nspname = {} \
+              WHERE NOT EXISTS (SELECT FROM tree WHERE tree.oid = t.tgrelid)",
+            tree(oid),
+            literal(&self.schema)
+        )
+    }
+
     fn function_name(&self, table: &Captured, event: &str) -> String {
         format!("{}.capture_{}_{event}", identifier(&self.schema), table.oid)
     }
@@ -118,7 +147,10 @@ impl Queue {
     fn function(&self, table: &Captured, event: &str) -> String {
         let (name, queue, flag, oid) =
             (self.function_name(table, event), self.entries(), self.flag(), table.oid);
-        let of = |column: &String| format!("pg_catalog.concat(r.{})", identifier(column));
+        // A collation of its own: those of the columns may contradict each other, or take two keys for one.
+        let of = |column: &String| {
+            format!("pg_catalog.concat(r.{}) COLLATE pg_catalog.\"C\"", identifier(column))
+        };
         let key = table.key.iter().map(of).collect::<Vec<_>>().join(", ");
         let key = format!("ARRAY[{key}]");
         let entries = match event {
@@ -136,16 +168,19 @@ impl Queue {
             _ if table.depends_on_settings => SETTINGS,
             _ => "",
         };
-        format!(
-            "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{settings} AS $wal2es$\n\
-             DECLARE woken text;\n\
+        let body = format!(
+            "DECLARE woken text;\n\
              BEGIN\n  \
                WITH entries AS (INSERT INTO {queue} (tbl, key) {entries})\n  \
                SELECT pg_catalog.pg_notify({channel}, '') INTO woken FROM {flag} WHERE asleep;\n  \
                RETURN NULL;\n\
-             END $wal2es$;\n\
-             COMMENT ON FUNCTION {name}() IS {mark};\n",
+             END",
             channel = literal(&self.schema),
+        );
+        format!(
+            "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{settings} AS {body};\n\
+             COMMENT ON FUNCTION {name}() IS {mark};\n",
+            body = literal(&body),
             mark = literal(&mark_of(table)),
         )
     }
@@ -186,27 +221,48 @@ impl Queue {
         let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
         let queue = text(0).parse().ok();
         let other = Some(text(1)).filter(|mark| mark != MARK);
-        let mut without = Vec::new();
+        let mut installed = Installed { queue, other, ..Installed::default() };
         for table in tables {
-            let sql = format!(
-                "WITH RECURSIVE tree(oid) AS (SELECT {oid}::oid UNION \
-                     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p' \
-                       JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid) \
+            let oid = table.oid;
+            let without = format!(
+                "WITH RECURSIVE {tree} \
                  SELECT tree.oid::regclass FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relkind <> 'f' \
                   WHERE (SELECT count(*) FROM pg_catalog.pg_trigger t \
                            JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid AND f.proname LIKE 'capture\\_{oid}\\_%' \
                            JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace AND n.nspname = {schema} \
                           WHERE t.tgrelid = tree.oid AND t.tgenabled = 'A' \
                             AND pg_catalog.obj_description(f.oid, 'pg_proc') = {mark}) < {count}",
-                count = EVENTS.len(),
-                oid = table.oid,
+                tree = tree(oid),
                 mark = literal(&mark_of(table)),
+                count = EVENTS.len(),
             );
-            let rows = session.simple_query(&sql).await.map_err(&failed)?;
-            without.extend(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()));
+            let strays =
+                format!("SELECT DISTINCT tgrelid::regclass FROM ({}) strays", self.strays(oid));
+            let subscribed = format!(
+                "WITH RECURSIVE {} SELECT DISTINCT tree.oid::regclass FROM tree \
+                   JOIN pg_catalog.pg_subscription_rel s ON s.srrelid = tree.oid",
+                tree(oid)
+            );
+            for (sql, names) in [
+                (without, &mut installed.without),
+                (strays, &mut installed.strays),
+                (subscribed, &mut installed.subscribed),
+            ] {
+                let rows = session.simple_query(&sql).await.map_err(&failed)?;
+                names.extend(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()));
+            }
         }
-        Ok(Installed { queue, other, without })
+        Ok(installed)
     }
+}
+
+/// A table and its partitions at all levels.
+fn tree(oid: u32) -> String {
+    format!(
+        "tree(oid) AS (SELECT {oid}::oid UNION \
+             SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p' \
+               JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid)"
+    )
 }
 
 /// What the function of a table says of itself.
@@ -234,7 +290,7 @@ mod tests {
     fn names_are_quoted_and_every_partition_has_triggers() {
         let sql = Queue::new("w\"q").install(&[table()]);
         assert!(
-            sql.contains(r#"ARRAY[pg_catalog.concat(r."Id"), pg_catalog.concat(r."n")]"#),
+            sql.contains(r#"ARRAY[pg_catalog.concat(r."Id") COLLATE pg_catalog."C", pg_catalog.concat(r."n")"#),
             "{sql}"
         );
         assert!(sql.contains(r#"INSERT INTO "w""q".queue (tbl, key) SELECT 7, ARRAY"#), "{sql}");

@@ -435,7 +435,10 @@ impl Applier {
             self.step().await?;
         }
         // What has to be kept, or flushed, before anybody forgets where it came from.
-        match self.unsynced || self.indices.suspects(|suspects| suspects.is_unsaved()) {
+        let unsaved = self.unsynced
+            || self.indices.suspects(|suspects| suspects.is_unsaved())
+            || self.indices.states().iter().any(|state| !self.saved_indices.contains(&state.index));
+        match unsaved {
             true => self.save_now().await,
             false => Ok(()),
         }

@@ -9,7 +9,7 @@ use outbox::{Consumer, Installed, Queue};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{captured, lock_of};
+use super::{captured, lock_of, name_of};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
@@ -49,12 +49,16 @@ pub(super) async fn begin(
     let tables = captured(&context, &source).await?;
     let installed = queue.look(consumer.session(), &tables).await?;
     context.capture = must_be_installed(&context, installed)?;
-    take_turn(&mut consumer, &context.owner, options).await?;
+    must_be_ours(&context, &mut consumer).await?;
+    take_turn(&mut consumer, &context.capture, options).await?;
 
     let mut store = prepare::store(&context, &source);
     let state = store.load().await?;
     let go_on = match &state {
-        Some(state) if !options.rebuild => fits(&context, state)?,
+        Some(state) if !options.rebuild => {
+            let history = consumer.history().await?;
+            fits(&context, state, history)?
+        }
         _ => false,
     };
     store.prepare().await?;
@@ -68,9 +72,9 @@ pub(super) async fn begin(
         (_, before) => {
             let used = before.as_ref().map_or(0, |before| before.generation);
             gate::free_generation(&context, &source, used).await?;
-            let covered = consumer.truncations().await?;
+            consumer.remember().await?;
             let loaded = load::load(&context, &source, &mut store, before).await?;
-            consumer.done(&covered).await?;
+            consumer.forget().await?;
             loaded
         }
     };
@@ -103,13 +107,42 @@ fn must_be_installed(context: &Context, installed: Installed) -> Result<String, 
             format!("{SETUP}, and `wal2es resync` if the table was written to meanwhile"),
         ));
     }
-    Ok(format!("queue {oid}"))
+    if !installed.strays.is_empty() {
+        return Err(Failure::config(
+            format!("no partitions any more, and still captured: {}", installed.strays.join(", ")),
+            format!("{SETUP}, which takes their triggers away, and then `wal2es resync`"),
+        ));
+    }
+    if !installed.subscribed.is_empty() {
+        return Err(Failure::config(
+            format!(
+                "a subscription writes to {}, and fires no statement triggers",
+                installed.subscribed.join(", ")
+            ),
+            "index the tables of the publisher, or use source.capture: slot",
+        ));
+    }
+    Ok(name_of(oid))
+}
+
+/// Two connectors would each miss what the other has taken.
+async fn must_be_ours(context: &Context, consumer: &mut Consumer) -> Result<(), Failure> {
+    match consumer.claim(&context.owner).await? {
+        Some(owner) if owner != context.owner => Err(Failure::config(
+            format!(
+                "the trigger queue {}.queue is that of the connector {owner}",
+                context.config.queue.schema
+            ),
+            "give this one a schema of its own (queue.schema), and run `wal2es setup`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// One consumer at a time: who comes later takes over when that one goes. One who is to build everything anew does not wait.
-async fn take_turn(consumer: &mut Consumer, owner: &str, options: Options) -> Result<(), Failure> {
+async fn take_turn(consumer: &mut Consumer, queue: &str, options: Options) -> Result<(), Failure> {
     let mut asked = 0;
-    while !consumer.lock(lock_of(owner)).await? {
+    while !consumer.lock(lock_of(queue)).await? {
         if asked == 0 {
             info!("another process takes from this queue: waiting to take over");
         }
@@ -126,13 +159,24 @@ async fn take_turn(consumer: &mut Consumer, owner: &str, options: Options) -> Re
 }
 
 /// Whether there is something to go on from.
-fn fits(context: &Context, state: &State) -> Result<bool, Failure> {
+fn fits(context: &Context, state: &State, history: (u32, Lsn)) -> Result<bool, Failure> {
     gate::same_connector(context, state)?;
     if let Some(reason) = &state.needs_resync {
         return Err(Failure::stop(reason.clone(), ANEW));
     }
     if state.step == Step::Copying {
         return Ok(false);
+    }
+    let (timeline, flushed) = history;
+    if timeline != state.timeline || flushed < state.applied_lsn {
+        return Err(Failure::rebuild(
+            format!(
+                "the server is on timeline {timeline} at {flushed}, the index on timeline {} at {}: it was restored, or a \
+                 standby was promoted, and may give ids of entries that the index has seen",
+                state.timeline, state.applied_lsn
+            ),
+            ANEW,
+        ));
     }
     for one in &context.planned {
         let kept = gate::kept(state, one);
@@ -142,6 +186,13 @@ fn fits(context: &Context, state: &State) -> Result<bool, Failure> {
                     "{}: there is no index yet, or columns, id or types have changed since it was made",
                     one.table.name
                 ),
+                ANEW,
+            ));
+        }
+        let parts = kept.map(|index| &index.parts);
+        if parts.is_some_and(|parts| parts.iter().any(|part| !one.index.parts.contains(part))) {
+            return Err(Failure::rebuild(
+                format!("{}: a partition went, with its rows", one.table.name),
                 ANEW,
             ));
         }

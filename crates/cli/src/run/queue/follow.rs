@@ -11,13 +11,15 @@ use tracing::{info, warn};
 use super::wake::{Pause, Wake};
 use super::{NEVER, captured, lock_of};
 use crate::failure::Failure;
-use crate::run::{ANEW, Context, DRAIN, LONGEST_PAUSE};
+use crate::run::{ANEW, Context, DRAIN, LONGEST_PAUSE, load};
 use crate::source::Source;
 
 /// So many entries are taken at once at most.
 const MOST: usize = 4_000;
 /// So many rows are asked for by one statement.
 const KEYS: usize = 1_000;
+/// For a statement that is under way when the process is told to stop.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What a key becomes.
 struct Write {
@@ -30,7 +32,7 @@ struct Write {
 /// Goes on over lost connections.
 pub(super) async fn follow(
     context: &Context,
-    source: &Source,
+    source: &mut Source,
     applier: &mut Applier,
     queue: &Queue,
     consumer: Consumer,
@@ -43,20 +45,40 @@ pub(super) async fn follow(
         let session = async {
             let consumer = match consumer.take() {
                 Some(consumer) => consumer,
-                None => again(context, source, queue).await?,
+                None => again(context, source, queue, applier.durable()).await?,
             };
             let sweep = context.config.queue.sweep;
-            let wake = Wake::listen(&source.info, queue.channel(), sweep).await?;
+            let mut consumer = consumer;
+            let sleepless = consumer.prepares();
+            // As a process before may have left it.
+            consumer.set_asleep(false).await?;
+            let wake = Wake::listen(&source.info, queue.channel(), sweep, sleepless).await?;
             info!("taking from the trigger queue");
             let looked = Instant::now();
             let goal = goal.unwrap_or(NEVER);
+            let (source, applier) = (&mut *source, &mut *applier);
             let mut session =
                 Session { context, source, applier, queue, consumer, wake, goal, looked };
-            session.run().await
+            session.run().await?;
+            session.consumer.set_asleep(false).await?;
+            Ok(())
         };
-        match session.await {
+        let ended: Result<(), Failure> = tokio::select! {
+            ended = session => ended,
+            // Postgres may have it wait for a lock.
+            () = stopped_for_long(context) => Ok(()),
+        };
+        match ended {
             Ok(()) => return finish(applier).await,
-            Err(failure) if failure.is_transient() && !context.stop.is_cancelled() => {
+            // What was planned is not what is there: everything is looked at again.
+            Err(failure) if failure.is_cured_by_copying_again() => {
+                return Err(Failure::reload(failure.cause()));
+            }
+            Err(failure)
+                if failure.is_transient()
+                    && !failure.is_cured_by_reload()
+                    && !context.stop.is_cancelled() =>
+            {
                 warn!(%failure, "the trigger queue can't be read; connecting again");
             }
             Err(failure) => return Err(failure),
@@ -72,6 +94,12 @@ pub(super) async fn follow(
     }
 }
 
+/// Comes back some time after the process was told to stop.
+async fn stopped_for_long(context: &Context) {
+    context.stop.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
 /// What was delivered is shown and kept. Entries that were not deleted are done once more by the next start.
 async fn finish(applier: &mut Applier) -> Result<(), Failure> {
     match tokio::time::timeout(DRAIN, applier.drain()).await {
@@ -83,10 +111,19 @@ async fn finish(applier: &mut Applier) -> Result<(), Failure> {
     }
 }
 
-/// The lock has gone with the session before.
-async fn again(context: &Context, source: &Source, queue: &Queue) -> Result<Consumer, Failure> {
+/// The lock has gone with the session before, and the server that came back may be another one.
+async fn again(
+    context: &Context,
+    source: &Source,
+    queue: &Queue,
+    applied: Lsn,
+) -> Result<Consumer, Failure> {
     let mut consumer = Consumer::connect(&source.info, queue.clone()).await?;
-    if consumer.lock(lock_of(&context.owner)).await? {
+    let (timeline, flushed) = consumer.history().await?;
+    if timeline != context.system.timeline || flushed < applied {
+        return Err(Failure::reload("the server was restored, or a standby was promoted"));
+    }
+    if consumer.lock(lock_of(&context.capture)).await? {
         return Ok(consumer);
     }
     // It may have written: what is in the state is read anew.
@@ -96,7 +133,7 @@ async fn again(context: &Context, source: &Source, queue: &Queue) -> Result<Cons
 /// One connection.
 struct Session<'a> {
     context: &'a Context,
-    source: &'a Source,
+    source: &'a mut Source,
     applier: &'a mut Applier,
     queue: &'a Queue,
     consumer: Consumer,
@@ -113,9 +150,10 @@ impl Session<'_> {
             let taken = self.consumer.take(MOST).await?;
             if taken.entries.is_empty() {
                 self.applier.idle(taken.before);
-                self.look_at_triggers().await?;
+                self.look_at_tables().await?;
                 self.rest().await?;
             } else {
+                self.look_at_tables().await?;
                 self.wake.found(&mut self.consumer).await?;
                 if !self.batch(taken).await? {
                     return Ok(());
@@ -151,18 +189,30 @@ impl Session<'_> {
         }
     }
 
-    /// A partition that was attached, or a trigger that was dropped.
-    async fn look_at_triggers(&mut self) -> Result<(), Failure> {
+    /// Now and then: a partition that was attached or went, a trigger that was dropped, a table that was altered.
+    async fn look_at_tables(&mut self) -> Result<(), Failure> {
         if self.looked.elapsed() < self.context.config.queue.sweep {
             return Ok(());
         }
         self.looked = Instant::now();
-        let tables = captured(self.context, self.source).await?;
+        let (context, source) = (self.context, &mut *self.source);
+        source.revive().await?;
+        if !load::are_as_planned(context, source).await? {
+            return Err(Failure::reload("a table was dropped or altered"));
+        }
+        let parts: Vec<u32> =
+            context.planned.iter().flat_map(|one| one.index.parts.iter().copied()).collect();
+        if !load::has_parts(context, source, &parts).await? {
+            return Err(Failure::reload("a partition went, with its rows"));
+        }
+        let tables = captured(context, source).await?;
         let installed = self.queue.look(self.consumer.session(), &tables).await?;
-        if !installed.without.is_empty() {
+        let uncaptured = [installed.without, installed.strays].concat();
+        if !uncaptured.is_empty() {
             warn!(
-                tables = installed.without.join(", "),
-                "what is written directly to these is not captured: run `wal2es setup`, and `wal2es resync` if something was"
+                tables = uncaptured.join(", "),
+                "these have no triggers, or are no partitions any more: run `wal2es setup`, and `wal2es resync` if something was \
+                 written to them directly"
             );
         }
         Ok(())
@@ -194,11 +244,16 @@ impl Session<'_> {
     fn touched(&self, entries: &[Entry]) -> Result<Touched, Failure> {
         let planned = &self.context.planned;
         let mut touched = Touched::default();
+        let emptied = |table: u32| {
+            entries.iter().any(|entry| entry.table == table && entry.what == What::Emptied)
+        };
         for entry in entries {
             let at = planned.iter().position(|one| one.table.oid == entry.table);
             // A table that is not followed any more.
             let Some((at, one)) = at.and_then(|at| Some((at, planned.get(at)?))) else { continue };
             match &entry.what {
+                // Of a key that the index had before it was built anew.
+                What::Row(key) if key.len() != one.plan.key_columns().count() => {}
                 What::Row(key) => {
                     touched.keys.entry(at).or_default().insert(key.clone(), entry.id);
                 }
@@ -207,7 +262,7 @@ impl Session<'_> {
                     touched.keys.remove(&at);
                     touched.emptied.push(at);
                 }
-                What::PartEmptied if touched.emptied.contains(&at) => {}
+                What::PartEmptied if emptied(entry.table) => {}
                 What::PartEmptied => {
                     let table = &one.table.name;
                     return Err(Failure::resync(

@@ -49,8 +49,16 @@ fn is_plain(ty: &PgType) -> bool {
 /// Nobody takes from the queue.
 pub(crate) async fn is_free(config: &Config, source: &Source) -> Result<bool, Failure> {
     let queue = Queue::new(&config.queue.schema);
-    let mut consumer = Consumer::connect(&source.info, queue).await?;
-    Ok(consumer.lock(lock_of(&config.source.slot)).await?)
+    let mut consumer = Consumer::connect(&source.info, queue.clone()).await?;
+    match queue.look(consumer.session(), &[]).await?.queue {
+        Some(oid) => Ok(consumer.lock(lock_of(&name_of(oid))).await?),
+        None => Ok(true),
+    }
+}
+
+/// What the state says of the queue.
+fn name_of(oid: u32) -> String {
+    format!("queue {oid}")
 }
 
 /// From the start to the end, or until the source goes away.
@@ -67,8 +75,8 @@ pub(super) async fn round(
         begun = begin::begin(config, options, &queue, goal, stop.clone(), monitor) => begun?,
     };
     *reached = Reached::Stream;
-    let Begun { context, source, mut applier, consumer } = begun;
-    let ended = follow::follow(&context, &source, &mut applier, &queue, consumer, *goal).await;
+    let Begun { context, mut source, mut applier, consumer } = begun;
+    let ended = follow::follow(&context, &mut source, &mut applier, &queue, consumer, *goal).await;
     if let Err(failure) = &ended
         && let Some((reason, at)) = failure.needs_resync()
     {
@@ -82,9 +90,9 @@ pub(super) async fn round(
     }))
 }
 
-/// The lock of the consumer of the connector `owner`.
-fn lock_of(owner: &str) -> i64 {
-    super::point::key("queue", owner)
+/// The lock of the consumer of the queue.
+fn lock_of(queue: &str) -> i64 {
+    super::point::key("consumer", queue)
 }
 
 /// A position that nothing can be at yet.

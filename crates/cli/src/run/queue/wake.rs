@@ -1,7 +1,8 @@
 //! When to look at the queue again.
 //!
 //! A consumer that finds nothing looks again soon for a while, then says that it sleeps, so that writers notify it. One that
-//! has read the flag before may still be running: until it has ended the consumer goes on looking.
+//! has read the flag before may still be running: until it has ended the consumer goes on looking. Where transactions can be
+//! prepared it never sleeps: one that has notified could not be.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(super) struct Wake {
     listener: Connection,
     state: Sleep,
     sweep: Duration,
+    /// Writers must not have to notify.
+    sleepless: bool,
 }
 
 enum Sleep {
@@ -38,10 +41,11 @@ impl Wake {
         info: &ConnInfo,
         channel: &str,
         sweep: Duration,
+        sleepless: bool,
     ) -> Result<Self, Failure> {
         let mut listener = Connection::connect(info, Mode::Ordinary).await?;
         listener.simple_query(&format!("LISTEN {}", wal::identifier(channel))).await?;
-        Ok(Wake { listener, state: Sleep::Awake(Instant::now()), sweep })
+        Ok(Wake { listener, state: Sleep::Awake(Instant::now()), sweep, sleepless })
     }
 
     /// There were entries.
@@ -57,6 +61,7 @@ impl Wake {
     pub(super) async fn nothing(&mut self, consumer: &mut Consumer) -> Result<Pause<'_>, Failure> {
         match self.state {
             Sleep::Awake(since) if since.elapsed() < LINGER => return Ok(Pause::For(SOON)),
+            Sleep::Awake(_) if self.sleepless => return Ok(Pause::For(FALLING)),
             Sleep::Awake(_) => {
                 self.state = Sleep::Falling(consumer.set_asleep(true).await?);
                 return Ok(Pause::For(Duration::ZERO));
