@@ -45,6 +45,8 @@ pub struct Taken {
     /// Whoever reads this position, or one below, after a commit was answered finds that among the entries, if they are
     /// `complete`.
     pub before: Lsn,
+    /// The log is on disk up to here.
+    pub flushed: Lsn,
     /// There were no more.
     pub complete: bool,
 }
@@ -126,6 +128,7 @@ impl Consumer {
         // seen: whoever reads the very same position once it is answered would take the one for the other.
         let at = self.position(DOING, "pg_current_wal_insert_lsn").await?;
         let before = Lsn::new(at.get().saturating_sub(1));
+        let flushed = self.position(DOING, "pg_current_wal_flush_lsn").await?;
         // One of TRUNCATE may be early: a row that is there now was written after it, and has an entry of its own.
         let queue = self.queue.entries();
         let sql = format!(
@@ -135,7 +138,7 @@ impl Consumer {
         );
         let entries = self.entries(DOING, &sql).await?;
         let complete = entries.len() < most;
-        Ok(Taken { entries, before, complete })
+        Ok(Taken { entries, before, flushed, complete })
     }
 
     /// Remembers all entries that are there: a copy whose snapshot is made after this call has what they are about.

@@ -329,8 +329,9 @@ impl Config {
         }
         let capture = &self.source.capture;
         if !matches!(capture.as_str(), "slot" | "queue") {
+            let what = if capture.as_str() == "events" { "supported yet" } else { "known" };
             return Err(Failure::config(
-                format!("source.capture: {capture} is not supported"),
+                format!("source.capture: {capture} is not {what}"),
                 "use source.capture: slot, or queue",
             ));
         }

@@ -44,7 +44,7 @@ fn an_unknown_key_has_a_place_and_a_neighbour() {
     let (_, remedy) = wrong("pipeline: {zzz: 1}\n");
     assert_eq!(
         remedy,
-        "known here: batch_bytes, batch_rows, lanes, copy_workers, refresh, keep_generation, zombie_limit, dead_letters"
+        "known here: batch_bytes, batch_rows, lanes, copy_workers, refresh, keep_generation, verify_copies, zombie_limit, dead_letters"
     );
 }
 
@@ -54,8 +54,15 @@ fn announced_keys_say_that_they_are_not_there_yet() {
     assert_eq!(message, ":3:3: routing is not supported yet");
     let (message, _) = wrong("pipeline: {refresh: index}\n");
     assert!(message.contains("refresh: index is not supported yet"), "{message}");
-    let config = Config::parse("target: {url: x}\nsource: {capture: queue}\n").unwrap();
-    assert!(config.check().unwrap_err().to_string().contains("queue is not supported yet"));
+    let config = Config::parse("target: {url: x}\nsource: {capture: events}\n").unwrap();
+    assert!(config.check().unwrap_err().to_string().contains("events is not supported yet"));
+    let (_, remedy) = wrong("queue: {sweeep: 1s}\n");
+    assert_eq!(remedy, "did you mean \"sweep\"?");
+    for (sweep, fits) in [("100ms", true), ("24h", true), ("99ms", false), ("25h", false)] {
+        let text =
+            format!("target: {{url: x}}\nsource: {{capture: queue}}\nqueue: {{sweep: {sweep}}}\n");
+        assert_eq!(Config::parse(&text).unwrap().check().is_ok(), fits, "{sweep}");
+    }
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Session<'_> {
         while !self.is_over() {
             let taken = self.consumer.take(MOST).await?;
             if taken.entries.is_empty() {
-                self.applier.idle(taken.before);
+                // A crash takes the rest of the log back, and then the index would seem to be ahead.
+                self.applier.idle(taken.before.min(taken.flushed));
                 self.look_at_tables().await?;
                 self.rest().await?;
             } else {
