@@ -10,6 +10,7 @@ use crate::support::case::Case;
 use crate::support::connector::Connector;
 use crate::support::fault::{End, Protocol, Proxy};
 use crate::support::seed::Seed;
+use crate::support::servers::Server;
 use crate::support::shared;
 use crate::support::workload::Workload;
 use crate::support::{PATIENCE, wait_for};
@@ -18,6 +19,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("search_stands_still_for_20_s", search_stands_still),
     Scenario::new("search_is_killed", search_is_killed),
     Scenario::new("postgres_is_stopped", postgres_is_stopped),
+    Scenario::new("postgres_crashes_behind_a_longer_position", postgres_crashes_behind_a_longer_position),
     Scenario::long("connections_are_forgotten", connections_are_forgotten),
 ];
 
@@ -121,4 +123,37 @@ fn connections_are_forgotten() {
         });
     }
     end(case, connector, workload);
+}
+
+/// Positions grow by a digit, which text would sort before; the crash forgets how far the slot was, so the log is compared.
+fn postgres_crashes_behind_a_longer_position() {
+    let pair = shared::pair();
+    let options = ["--set", "checkpoint_timeout=1h", "--set", "max_wal_size=4GB"];
+    let mut postgres = Server::start(&shared::postgres_kind(), &options);
+    let mut case = Case::on("restart_digit", &postgres, &pair.search);
+    case.table("item", "id int PRIMARY KEY");
+    case.execute("CREATE TABLE fill (n int)");
+    let connector = case.run();
+    let longer = 0x1000_0000;
+    let beyond = |case: &mut Case, position: u64| {
+        assert!(case.written() < longer + (64 << 20));
+        while case.written() < position {
+            case.execute("INSERT INTO fill VALUES (1); SELECT pg_switch_wal()");
+        }
+    };
+    beyond(&mut case, longer - (32 << 20));
+    case.execute("INSERT INTO item VALUES (1)");
+    assert!(case.written() < longer);
+    case.settle();
+    beyond(&mut case, longer);
+    case.execute("INSERT INTO item VALUES (2)");
+    case.settle();
+    connector.kill();
+    postgres.stop("immediate");
+    postgres.start_again(&options);
+    case.reconnect();
+    assert!(case.confirmed() < longer - (32 << 20), "the slot knows where it was");
+    let connector = case.start(&["run"]);
+    case.check();
+    connector.stop();
 }

@@ -89,15 +89,16 @@ async fn last_commit(
     upto: Lsn,
 ) -> Result<Option<LastCommit>, tokio_postgres::Error> {
     // https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html: the time ends a Commit.
-    const PGOUTPUT: &str = "SELECT lsn::text, pg_catalog.encode(pg_catalog.substr(data, 19, 8), 'hex') \
+    // Ordered by the position, not by its text: 0/FFFFFF8 comes before 0/10000028.
+    const PGOUTPUT: &str = "SELECT log.lsn::text, pg_catalog.encode(pg_catalog.substr(data, 19, 8), 'hex') \
           FROM pg_catalog.pg_logical_slot_peek_binary_changes($1, $2::text::pg_catalog.pg_lsn, NULL, \
-               'proto_version', '1', 'publication_names', $3) \
-         WHERE pg_catalog.get_byte(data, 0) = 67 AND lsn <= $2::text::pg_catalog.pg_lsn ORDER BY lsn DESC LIMIT 1";
-    const TEST_DECODING: &str = "SELECT lsn::text, \
+               'proto_version', '1', 'publication_names', $3) log \
+         WHERE pg_catalog.get_byte(data, 0) = 67 AND log.lsn <= $2::text::pg_catalog.pg_lsn ORDER BY log.lsn DESC LIMIT 1";
+    const TEST_DECODING: &str = "SELECT log.lsn::text, \
                (EXTRACT(epoch FROM substring(data FROM '[(]at (.*)[)]')::timestamptz) * 1000000)::bigint::text \
           FROM pg_catalog.pg_logical_slot_peek_changes($1, $2::text::pg_catalog.pg_lsn, NULL, \
-               'include-timestamp', '1', 'skip-empty-xacts', '1') \
-         WHERE data LIKE 'COMMIT %' AND lsn <= $2::text::pg_catalog.pg_lsn ORDER BY lsn DESC LIMIT 1";
+               'include-timestamp', '1', 'skip-empty-xacts', '1') log \
+         WHERE data LIKE 'COMMIT %' AND log.lsn <= $2::text::pg_catalog.pg_lsn ORDER BY log.lsn DESC LIMIT 1";
     let config = &context.config.source;
     let (slot, upto) = (config.slot.as_str(), upto.to_string());
     let pgoutput = context.config.plugin().is_ok_and(|plugin| plugin == Plugin::PgOutput);
