@@ -153,6 +153,7 @@ pub fn plan() -> Plan {
         primary_key: vec!["id".into()],
         identity: ReplicaIdentity::Default,
         row_filter: None,
+        query: None,
         partitioned: false,
     };
     Plan::new(&table, &IndexSpec::default()).unwrap()

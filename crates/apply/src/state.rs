@@ -190,9 +190,13 @@ pub struct State {
     pub slot: String,
     /// The publication.
     pub publication: String,
-    /// What the versions of the documents are of: empty for the log, else the trigger queue with its OID.
+    /// What the versions of the documents are of: empty for the log, else the trigger queue or the table of events, with its
+    /// OID.
     #[serde(default)]
     pub capture: String,
+    /// How far tables were read in place of the log, in the words of who reads them; empty for the log.
+    #[serde(default)]
+    pub read_to: String,
     /// 1 for the first.
     pub generation: u32,
     /// Where it stands.
@@ -454,6 +458,7 @@ mod tests {
             slot: "s".into(),
             publication: "p".into(),
             capture: String::new(),
+            read_to: String::new(),
             generation: 1,
             step: Step::Streaming,
             applied_lsn: Lsn::new(0x1_0000_0010),

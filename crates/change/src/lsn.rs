@@ -26,6 +26,22 @@ impl Lsn {
     pub const fn since(self, earlier: Lsn) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Where the last record can have ended when the log goes on from here, in segments of `segment` bytes.
+    ///
+    /// Right behind a page boundary the server's insert position is behind the
+    /// [header of the page](https://github.com/postgres/postgres/blob/master/src/include/access/xlog_internal.h), where
+    /// nothing has been written yet: on an idle server the flush position would never come that far.
+    pub const fn without_header(self, segment: u64) -> Lsn {
+        const PAGE: u64 = 8192;
+        const PAGE_HEADER: u64 = 24;
+        const SEGMENT_HEADER: u64 = 40;
+        Lsn(match self.0 {
+            at if at % segment == SEGMENT_HEADER => at - SEGMENT_HEADER,
+            at if at % PAGE == PAGE_HEADER && at % segment != PAGE_HEADER => at - PAGE_HEADER,
+            at => at,
+        })
+    }
 }
 
 impl fmt::Display for Lsn {
@@ -95,6 +111,15 @@ mod tests {
             assert_eq!(text.parse::<Lsn>().unwrap().to_string(), text);
         }
         assert_eq!("1/2".parse(), Ok(Lsn::new(0x1_0000_0002)));
+    }
+
+    #[test]
+    fn headers_hold_no_record() {
+        let at = |lsn: u64| Lsn::new(lsn).without_header(16 << 20).get();
+        assert_eq!(at(0x0300_0028), 0x0300_0000);
+        assert_eq!(at(0x0300_2018), 0x0300_2000);
+        assert_eq!(at(0x0300_2020), 0x0300_2020);
+        assert_eq!(at(0x0300_0018), 0x0300_0018);
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub struct Table {
     pub row_filter: Option<String>,
     /// The root of partitions, whose rows are theirs.
     pub partitioned: bool,
+    /// Its rows are not those that lie in it but those of this query, as SQL, which has its columns; and one `wal2es_event`
+    /// that tells one version of a row from every other of its key.
+    pub query: Option<String>,
 }
 
 /// One column of a [`Table`].

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod commands;
 pub mod config;
+mod events;
 pub mod failure;
 mod http;
 mod limits;

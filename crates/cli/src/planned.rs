@@ -6,10 +6,12 @@ use apply::{ColumnState, Distribution, IndexPlan, ServerInfo};
 use change::{Lsn, Table, TableName};
 use document::{Dialect, IndexSpec, Plan};
 use feed::{ColumnShape, Followed, Shape};
+use outbox::events::{Events, Projection};
 use sha2::{Digest as _, Sha256};
 
 use crate::commands::parse_name;
 use crate::config::{Config, Index};
+use crate::events;
 use crate::failure::Failure;
 
 /// A table and the index that it feeds.
@@ -18,6 +20,8 @@ pub(crate) struct Planned {
     pub(crate) plan: Plan,
     pub(crate) spec: IndexSpec,
     pub(crate) index: IndexPlan,
+    /// The events that it is of, where it is of events.
+    pub(crate) projection: Option<Projection>,
 }
 
 impl Planned {
@@ -62,6 +66,7 @@ pub(crate) fn plan(
     config: &Config,
     tables: Vec<Table>,
     server: &ServerInfo,
+    events: Option<&Events>,
 ) -> Result<Vec<Planned>, Failure> {
     let publication = &config.source.publication;
     let mut problems: Vec<String> = Vec::new();
@@ -92,17 +97,27 @@ pub(crate) fn plan(
         ));
     }
     for (index, table) in wanted {
-        match plan_one(&index, table, server) {
+        match plan_one(&index, table, server, events) {
             Ok(one) => planned.push(one),
             Err(problem) => problems.push(problem),
         }
     }
     let mut oids = HashSet::new();
-    for one in planned.iter().filter(|one| !oids.insert(one.table.oid)) {
+    let tables = planned.iter().filter(|one| one.projection.is_none());
+    for one in tables.filter(|one| !oids.insert(one.table.oid)) {
         problems.push(format!(
             "table {} is named twice under `indexes`. Remedy: one index for each table",
             one.table.name
         ));
+    }
+    let mut aliases = HashSet::new();
+    for one in planned.iter().filter(|one| !aliases.insert(&one.index.alias)) {
+        if one.projection.is_some() {
+            problems.push(format!(
+                "two indices are called {}. Remedy: give each a `name` of its own",
+                one.index.alias
+            ));
+        }
     }
     let names = planned.iter().map(|one| (one.index.alias.as_str(), one.index.table.as_str()));
     problems.extend(collisions(names));
@@ -185,13 +200,24 @@ pub(crate) fn is_named(table: &Table, text: &str) -> bool {
         || (name.schema == "public" && (text == name.name || text == wal::identifier(&name.name)))
 }
 
-fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned, String> {
+fn plan_one(
+    index: &Index,
+    table: Table,
+    server: &ServerInfo,
+    events: Option<&Events>,
+) -> Result<Planned, String> {
     let alias = index.name.as_ref().map_or_else(|| alias_of(&table.name), ToString::to_string);
     must_be_a_name(&alias, &table.name.to_string())?;
+    let projection = events.map(|_| events::projection(index));
+    let table = match (events, &projection) {
+        (Some(events), Some(projection)) => events::folded(table, index, events, projection)?,
+        _ => table,
+    };
     let spec = IndexSpec {
         columns: index.columns.as_ref().map(|columns| columns.to_vec()),
         exclude: index.exclude.to_vec(),
         id: index.id.as_ref().map(|id| id.to_vec()),
+        payload: events::payload(index),
     };
     let plan = Plan::new(&table, &spec).map_err(|error| error.to_string())?;
     let dialect = match server.distribution {
@@ -218,7 +244,7 @@ fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned,
         membership: String::new(),
         parts: Vec::new(),
     };
-    Ok(Planned { table, plan, spec, index })
+    Ok(Planned { table, plan, spec, index, projection })
 }
 
 /// What the documents of an index depend on: which table (not only its name), which rows, which columns in which form. Not
@@ -227,6 +253,7 @@ fn hash(table: &Table, plan: &Plan, shape: &Shape, mapping: &serde_json::Value) 
     let mut sha = Sha256::new();
     sha.update(table.oid.to_be_bytes());
     sha.update(table.row_filter.as_deref().unwrap_or_default());
+    sha.update(table.query.as_deref().unwrap_or_default());
     for column in &shape.0 {
         sha.update([3]);
         sha.update(&column.name);

@@ -36,9 +36,14 @@ pub(crate) async fn script(config: &Config) -> Result<String, Failure> {
 
 /// Makes what is missing. What is there already is made once more, which changes nothing.
 pub(crate) async fn ensure(config: &Config, source: &Source) -> Result<(), Failure> {
-    let sql = script(config).await?;
+    install(source, &script(config).await?).await?;
+    info!(schema = %config.queue.schema, "made the trigger queue");
+    Ok(())
+}
+
+/// Does that in a transaction of its own, which does not wait long for writers each time: they wait behind it.
+pub(crate) async fn install(source: &Source, sql: &str) -> Result<(), Failure> {
     let sql = format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{sql}COMMIT");
-    let schema = &config.queue.schema;
     for attempt in 1.. {
         let Err(error) = source.client.batch_execute(&sql).await else { break };
         source.client.batch_execute("ROLLBACK").await?;
@@ -66,7 +71,6 @@ pub(crate) async fn ensure(config: &Config, source: &Source) -> Result<(), Failu
             _ => return Err(error.into()),
         }
     }
-    info!(%schema, "made the trigger queue");
     Ok(())
 }
 

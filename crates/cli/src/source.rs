@@ -24,8 +24,8 @@ pub(crate) struct Source {
     pub(crate) client: Client,
     /// `server_version_num`.
     pub(crate) version: u32,
-    /// Changes are captured by triggers: nothing is asked of the log.
-    pub(crate) by_queue: bool,
+    /// Changes come from the log; else nothing is asked of it.
+    pub(crate) by_log: bool,
 }
 
 /// A row of [`pg_replication_slots`](https://www.postgresql.org/docs/current/view-pg-replication-slots.html).
@@ -108,13 +108,13 @@ impl Source {
         }
         let level: &str = row.get(1);
         // From 19 on a slot turns logical decoding on by itself.
-        if !config.by_queue() && level != "logical" && !(version >= 190_000 && level == "replica") {
+        if config.by_log() && level != "logical" && !(version >= 190_000 && level == "replica") {
             return Err(Failure::config(
                 format!("wal_level is {level}"),
-                "ALTER SYSTEM SET wal_level = logical, then restart Postgres; where that can't be: source.capture: queue",
+                "ALTER SYSTEM SET wal_level = logical, then restart Postgres; where that can't be: source.capture: queue, or events",
             ));
         }
-        Ok(Source { info, client, version, by_queue: config.by_queue() })
+        Ok(Source { info, client, version, by_log: config.by_log() })
     }
 
     /// Opens the session again if it has ended, or says nothing any more: what lies between may have forgotten it, and
@@ -129,7 +129,7 @@ impl Source {
 
     /// Who the server is, over a connection of its own that also shows the right to replicate.
     pub(crate) async fn identify(&self) -> Result<System, Failure> {
-        if self.by_queue {
+        if !self.by_log {
             const QUERY: &str = "SELECT s.system_identifier::text, c.timeline_id \
                                  FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c";
             let row = self.client.query_one(QUERY, &[]).await?;
@@ -146,6 +146,9 @@ impl Source {
 
     /// The publication, which must be there and publish all that an index needs.
     pub(crate) async fn publication(&self, config: &Config) -> Result<Publication, Failure> {
+        if config.by_events() {
+            return Ok(Publication::none());
+        }
         let name = &config.source.publication;
         let found = catalog::publication(&self.client, name).await?.ok_or_else(|| {
             Failure::config(
@@ -165,20 +168,15 @@ impl Source {
         Ok(found)
     }
 
-    /// The published tables; those that can't be read are named.
+    /// The published tables, or that of events; those that can't be read are named.
     pub(crate) async fn tables(&self, config: &Config) -> Result<Vec<change::Table>, Failure> {
+        if config.by_events() {
+            let tables = vec![crate::events::table(config, self).await?];
+            self.must_be_readable(&tables).await?;
+            return Ok(tables);
+        }
         let name = &config.source.publication;
         let tables = catalog::published_tables(&self.client, name, self.version).await?;
-        let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
-        const QUERY: &str = "SELECT oid FROM unnest($1::oid[]) AS t(oid) \
-                             WHERE NOT pg_catalog.has_any_column_privilege(oid, 'SELECT')";
-        let unreadable: Vec<u32> =
-            self.client.query(QUERY, &[&oids]).await?.iter().map(|row| row.get(0)).collect();
-        let unreadable: Vec<String> = tables
-            .iter()
-            .filter(|table| unreadable.contains(&table.oid))
-            .map(|table| table.name.quoted())
-            .collect();
         let filtered = tables.iter().find(|table| table.row_filter.is_some());
         if let Some(table) =
             filtered.filter(|_| config.plugin().is_ok_and(|p| p == Plugin::TestDecoding))
@@ -198,8 +196,23 @@ impl Source {
         if config.indexes.is_none() {
             relations::warn_of_left_out(self, name).await?;
         }
+        self.must_be_readable(&tables).await?;
+        Ok(tables)
+    }
+
+    async fn must_be_readable(&self, tables: &[change::Table]) -> Result<(), Failure> {
+        let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
+        const QUERY: &str = "SELECT oid FROM unnest($1::oid[]) AS t(oid) \
+                             WHERE NOT pg_catalog.has_any_column_privilege(oid, 'SELECT')";
+        let unreadable: Vec<u32> =
+            self.client.query(QUERY, &[&oids]).await?.iter().map(|row| row.get(0)).collect();
+        let unreadable: Vec<String> = tables
+            .iter()
+            .filter(|table| unreadable.contains(&table.oid))
+            .map(|table| table.name.quoted())
+            .collect();
         if unreadable.is_empty() {
-            return Ok(tables);
+            return Ok(());
         }
         Err(Failure::config(
             format!("the role {} may not read {}", self.info.user, unreadable.join(", ")),
@@ -246,7 +259,8 @@ impl Source {
              WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
                AND (SELECT bool_and(a.attname = ANY ($2::text[])) FROM pg_catalog.pg_attribute a \
                      WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))";
-        for one in planned {
+        // Of events, the last one counts.
+        for one in planned.iter().filter(|one| one.projection.is_none()) {
             let id: Vec<&str> = one.plan.key_columns().collect();
             let row = self.client.query_one(QUERY, &[&one.table.oid, &id]).await?;
             if !row.get::<_, bool>(0) {

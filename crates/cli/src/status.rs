@@ -25,6 +25,9 @@ pub(crate) struct Status {
     /// The trigger queue, where that takes the slot's place: how many entries wait (up to 100,000), and whether a process
     /// takes them.
     pub(crate) queue: Option<serde_json::Value>,
+    /// The table of events, where that takes the slot's place: how it is read, whether a process does, and the oldest
+    /// transaction, which may hold events back.
+    pub(crate) events: Option<serde_json::Value>,
     pub(crate) generation: Option<u32>,
     pub(crate) applied_lsn: Option<String>,
     pub(crate) visible_lsn: Option<String>,
@@ -151,6 +154,14 @@ impl Status {
                 queue["schema"].as_str().unwrap_or_default()
             );
             lines.push(("queue", text));
+        }
+        if let Some(events) = &self.events {
+            let text = |at: &str| events[at].as_str().unwrap_or_default().to_owned();
+            lines.push(("events", format!("{}, by {}", text("table"), text("order"))));
+            let oldest = &events["oldest_transaction"];
+            if let (Some(who), Some(seconds)) = (oldest["who"].as_str(), oldest["seconds"].as_u64()) {
+                lines.push(("oldest", format!("{who}, open for {seconds} s")));
+            }
         }
         lines.extend(self.positions().map(|text| ("applied", text)));
         lines.extend(self.needs_resync.iter().map(|reason| ("stopped", reason.clone())));

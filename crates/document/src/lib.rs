@@ -27,6 +27,7 @@
 //!     identity: ReplicaIdentity::Default,
 //!     unpublished: Vec::new(),
 //!     row_filter: None,
+//!     query: None,
 //!     partitioned: false,
 //! };
 //! let plan = Plan::new(&table, &IndexSpec::default())?;

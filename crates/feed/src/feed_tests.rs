@@ -120,6 +120,7 @@ fn table(oid: u32, name: &str) -> Table {
         primary_key: vec!["id".into()],
         identity: ReplicaIdentity::Default,
         row_filter: None,
+        query: None,
         partitioned: false,
     }
 }

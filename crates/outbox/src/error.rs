@@ -18,6 +18,27 @@ pub enum Error {
     /// A table could not be read.
     #[error(transparent)]
     Rows(#[from] snapshot::Error),
+    /// The key of an event can't be an id.
+    #[error("{table}: the id of a document can't be made of an event: {error}")]
+    Row {
+        /// The table of events.
+        table: change::TableName,
+        /// Why.
+        error: document::DocumentError,
+    },
+    /// Events have the transactions of another server, whose numbers are yet to come here.
+    #[error("{table}: there are events of transactions from {next} on, which have not begun")]
+    Foreign {
+        /// The table of events.
+        table: change::TableName,
+        /// The column with the transaction, as SQL names it.
+        column: String,
+        /// The first number that no transaction has had.
+        next: u64,
+    },
+    /// Writers kept the table to themselves.
+    #[error("{0} could not be locked for a moment: transactions that take long are writing to it")]
+    Locked(change::TableName),
     /// An answer that is not what was asked for.
     #[error("{doing}: an answer that makes no sense: {what}")]
     Answer {
@@ -38,7 +59,8 @@ impl Error {
         match self {
             Error::Server { source, .. } => source.kind(),
             Error::Rows(error) => error.kind(),
-            Error::Answer { .. } => wal::Kind::Definite,
+            Error::Locked(_) => wal::Kind::Transient,
+            Error::Answer { .. } | Error::Row { .. } | Error::Foreign { .. } => wal::Kind::Definite,
         }
     }
 }

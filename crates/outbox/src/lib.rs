@@ -23,10 +23,15 @@
 //! that is truncated alone nobody knows what was in it, unless the whole table was truncated too and neither has been taken
 //! yet: then every row of before is gone, and every one since has an entry that has not been taken either.
 
+mod bell;
 mod consumer;
 mod error;
+pub mod events;
 mod queue;
+mod session;
 
+pub use bell::Bell;
 pub use consumer::{Consumer, Document, Entry, Taken, What};
 pub use error::{Error, Result};
 pub use queue::{COPIED, Captured, Installed, Queue};
+pub use session::Session;

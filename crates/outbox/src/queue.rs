@@ -8,6 +8,7 @@
 use change::TableName;
 use wal::{Connection, identifier, literal};
 
+use crate::bell::Bell;
 use crate::error::{Error, Result};
 
 /// The version of the documents of a copy: below every entry's.
@@ -67,9 +68,9 @@ impl Queue {
         Queue { schema: schema.to_owned() }
     }
 
-    /// The channel that a sleeping consumer listens on.
-    pub fn channel(&self) -> &str {
-        &self.schema
+    /// How the triggers wake the consumer.
+    pub fn bell(&self) -> Bell {
+        Bell::only(self.flag(), &self.schema)
     }
 
     /// The table of entries, as SQL names it.
@@ -139,7 +140,9 @@ impl Queue {
     }
 
     fn function_name(&self, table: &Captured, event: &str) -> String {
-        format!("{}.capture_{}_{event}", identifier(&self.schema), table.oid)
+        // An error within names the function: so it can't be mistaken for one of the write, and says what to do.
+        let schema = identifier(&self.schema);
+        format!("{schema}.capture_{}_{event}_if_it_fails_run_wal2es_setup", table.oid)
     }
 
     /// An entry for each key that a statement has touched. `concat` prints a value as a client would be sent it. It has the

@@ -24,6 +24,11 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// What stands for one where none is needed.
+    pub fn none() -> Self {
+        Publication { oid: 0, insert: true, update: true, delete: true, truncate: true }
+    }
+
     /// The operations that it leaves out, if any.
     pub fn leaves_out(&self) -> Option<String> {
         let all = [
@@ -94,17 +99,39 @@ pub async fn published_tables(
     );
     let failed = |source| Error::Sql { doing: "reading the tables of the publication", source };
     let found = client.query(&query, &[&name]).await.map_err(failed)?;
+    describe(client, &found, server_version >= 180_000).await
+}
+
+/// The table of that name with all of its columns, whatever is published, if there is one.
+///
+/// # Errors
+/// A query fails.
+pub async fn table(client: &Client, name: &TableName) -> Result<Option<Table>> {
+    const QUERY: &str = "
+        SELECT c.oid, n.nspname::text, c.relname::text, c.relreplident,
+               ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+               NULL::text, c.relkind = 'p'
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')";
+    let failed = |source| Error::Sql { doing: "reading the table", source };
+    let found = client.query(QUERY, &[&name.schema, &name.name]).await.map_err(failed)?;
+    Ok(describe(client, &found, true).await?.pop())
+}
+
+/// Tables with what they are made of. `generated`: with generated columns that are on the list.
+async fn describe(client: &Client, found: &[Row], generated: bool) -> Result<Vec<Table>> {
+    let failed = |source| Error::Sql { doing: "reading the columns of tables", source };
     let mut described = Vec::new();
     let mut type_oids = HashSet::new();
-    for row in &found {
+    for row in found {
         let columns = client.query(COLUMNS, &[&row.get::<_, u32>(0)]).await.map_err(failed)?;
         type_oids.extend(columns.iter().map(|column| column.get::<_, u32>(1)));
         described.push((row, columns));
     }
     let type_oids: Vec<u32> = type_oids.into_iter().collect();
     let types = Types::load(client, &type_oids).await?;
-    let generated = server_version >= 180_000;
-    Ok(described.iter().map(|(row, columns)| table(row, columns, &types, generated)).collect())
+    Ok(described.iter().map(|(row, columns)| of_rows(row, columns, &types, generated)).collect())
 }
 
 /// A partition, at whatever level, of the table `root`.
@@ -209,7 +236,7 @@ const COLUMNS: &str = "
      ORDER BY a.attnum";
 
 /// `generated`: the server can publish generated columns. Before 18 it can't, whatever its view says.
-fn table(row: &Row, columns: &[Row], types: &Types, generated: bool) -> Table {
+fn of_rows(row: &Row, columns: &[Row], types: &Types, generated: bool) -> Table {
     let identity = identity(row.get(3));
     let list: Option<Vec<String>> = row.get(4);
     let published = |column: &&Row| match &list {
@@ -249,5 +276,6 @@ fn table(row: &Row, columns: &[Row], types: &Types, generated: bool) -> Table {
         identity,
         row_filter: row.get(5),
         partitioned: row.get(6),
+        query: None,
     }
 }

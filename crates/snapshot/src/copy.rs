@@ -14,18 +14,26 @@ const GONE: [&str; 2] = ["42P01", "42703"];
 pub struct Copy<'a> {
     table: &'a Table,
     out: CopyOut<'a>,
-    places: bool,
+    /// Columns behind those of the table.
+    extra: usize,
     row: u64,
     reader: LineReader,
 }
 
 /// What tells one version of a row from every other of its key: who wrote it, and where it lies.
 const PLACE: &str = "pg_catalog.concat(xmin, ' ', ctid)";
+/// The same of [`Table::query`].
+const PLACE_IN_QUERY: &str = "wal2es_event";
 
 /// The statement that copies the published rows and columns of `table` in `range` that fulfil `wanted`, in the order of
 /// its columns, with the place of each row behind them if that is asked for.
 fn statement(table: &Table, range: &Range, wanted: Option<String>, places: bool) -> String {
     let mut columns: Vec<_> = table.columns.iter().map(|c| wal::identifier(&c.name)).collect();
+    if let Some(query) = &table.query {
+        columns.extend(places.then(|| PLACE_IN_QUERY.to_owned()));
+        let wanted = wanted.map_or_else(String::new, |wanted| format!(" WHERE {wanted}"));
+        return format!("COPY (SELECT {} FROM ({query}) query{wanted}) TO STDOUT", columns.join(", "));
+    }
     columns.extend(places.then(|| PLACE.to_owned()));
     let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
     let conditions: Vec<String> =
@@ -93,7 +101,7 @@ impl<'a> Copy<'a> {
     ) -> Result<Self> {
         let statement = statement(table, range, None, true);
         let copy = Copy::of(session, table, &range.relation.name, &statement).await?;
-        Ok(Copy { places: true, ..copy })
+        Ok(Copy { extra: 1, ..copy })
     }
 
     /// The rows of `table` with this key, a text as Postgres prints it for each column: one or none.
@@ -133,6 +141,23 @@ impl<'a> Copy<'a> {
         Copy::of(session, table, &table.name, &statement).await
     }
 
+    /// The rows of `relation`, which stands behind FROM: the columns of `table`, and behind them those that are named `extra`.
+    ///
+    /// # Errors
+    /// As [`Copy::start`].
+    pub async fn of_query(
+        session: &'a mut Connection,
+        table: &'a Table,
+        relation: &str,
+        extra: &[&str],
+    ) -> Result<Self> {
+        let columns = table.columns.iter().map(|column| wal::identifier(&column.name));
+        let columns: Vec<_> = columns.chain(extra.iter().map(|name| wal::identifier(name))).collect();
+        let statement = format!("COPY (SELECT {} FROM {relation}) TO STDOUT", columns.join(", "));
+        let copy = Copy::of(session, table, &table.name, &statement).await?;
+        Ok(Copy { extra: extra.len(), ..copy })
+    }
+
     async fn of(
         session: &'a mut Connection,
         table: &'a Table,
@@ -143,7 +168,7 @@ impl<'a> Copy<'a> {
             Some(db) if GONE.contains(&db.code.as_str()) => Error::Changed { table: name.clone() },
             _ => Error::Wal { doing: format!("copying {}", table.name), source },
         })?;
-        Ok(Copy { table, out, places: false, row: 0, reader: LineReader::default() })
+        Ok(Copy { table, out, extra: 0, row: 0, reader: LineReader::default() })
     }
 
     /// Some rows that have arrived; none at the end.
@@ -164,7 +189,7 @@ impl<'a> Copy<'a> {
     pub fn read<'s>(&'s mut self, message: &'s [u8]) -> Result<Row<'s>> {
         self.row += 1;
         let (table, row) = (self.table, self.row);
-        let width = table.columns.len() + usize::from(self.places);
+        let width = table.columns.len() + self.extra;
         self.reader.read(message, width).map_err(|what| Error::Line {
             table: table.name.clone(),
             row,
@@ -215,6 +240,7 @@ mod tests {
             unpublished: Vec::new(),
             row_filter: Some("(id > 1)".into()),
             partitioned: false,
+            query: None,
         };
         let whole = Range::whole(&table);
         assert_eq!(

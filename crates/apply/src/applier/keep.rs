@@ -122,6 +122,7 @@ impl Applier {
         self.confirmed = self.confirmed.max(state.applied_lsn);
         self.looked_at = self.saved_at;
         self.saved_visible = state.visible_lsn;
+        self.saved_read_to.clone_from(&state.read_to);
         self.state.sent_below = self.state.sent_below.max(state.sent_below);
         self.state.suspects.clone_from(&state.suspects);
         self.saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();

@@ -19,6 +19,7 @@ mod deletes;
 mod keep;
 mod pace;
 mod show;
+mod tables;
 mod take;
 
 use std::future::Future;
@@ -103,6 +104,8 @@ pub struct Applier {
     guard: IndexGuard,
     batch: Batch,
     replay_end: Lsn,
+    /// What is in the index may be older than what was shown: see [`Applier::caught_up`].
+    catching_up: bool,
     sessions: u64,
     open: Option<Open>,
     dry: bool,
@@ -127,6 +130,7 @@ pub struct Applier {
     visible: Lsn,
     confirmed: Lsn,
     saved_visible: Lsn,
+    saved_read_to: String,
     /// The indices that the saved state names as written.
     saved_indices: Vec<String>,
     saved_at: Option<Instant>,
@@ -173,6 +177,7 @@ impl Applier {
         let guard = IndexGuard { target: target.clone(), indices: indices.clone(), letters };
         let (durable, visible) = (state.applied_lsn, state.visible_lsn);
         let state_commit = state.last_commit;
+        let saved_read_to = state.read_to.clone();
         let saved_indices = state.indexes.iter().map(|index| index.index.clone()).collect();
         indices.suspects(|suspects| suspects.set_limit(config.zombie_limit));
         Applier {
@@ -196,6 +201,7 @@ impl Applier {
             guard,
             batch: Batch::new(config.limits.times(config.lanes)),
             replay_end: Lsn::ZERO,
+            catching_up: false,
             sessions: 0,
             open: None,
             dry: false,
@@ -215,6 +221,7 @@ impl Applier {
             visible,
             confirmed: durable,
             saved_visible: visible,
+            saved_read_to,
             saved_indices,
             saved_at: None,
             checked_at: Instant::now(),
@@ -230,12 +237,6 @@ impl Applier {
     pub fn begin_session(&mut self, session: Session) {
         self.replay_end = self.replay_end.max(session.replay_end);
         self.begin_anew(session.replay_end);
-    }
-
-    /// The same where the rows come from a trigger queue, whose versions are no positions: anything may have been sent, and
-    /// nothing that was begun has to be completed before it is shown.
-    pub fn begin_queue(&mut self) {
-        self.begin_anew(Lsn::new(u64::MAX));
     }
 
     /// An earlier process can't have sent anything that commits at or beyond `sent_below`.
@@ -335,7 +336,7 @@ impl Applier {
     }
 
     fn past_replay(&self) -> bool {
-        self.durable >= self.replay_end
+        self.durable >= self.replay_end && !self.catching_up
     }
 
     /// Something is written that a refresh or a swap would show.
@@ -457,6 +458,7 @@ impl Applier {
             let sent = self.flight.is_none() && !self.batch.has_complete();
             let saved = self.confirmed == self.durable
                 && self.saved_visible == self.visible
+                && self.saved_read_to == self.state.read_to
                 && !self.indices.suspects(|suspects| suspects.is_unsaved())
                 && self.saving.is_none();
             if sent && shown && self.showing.is_none() {
@@ -491,6 +493,7 @@ impl Applier {
         };
         let changed = self.durable > self.confirmed
             || self.visible > self.saved_visible
+            || self.state.read_to != self.saved_read_to
             || self.indices.suspects(|suspects| suspects.is_unsaved());
         let mut wakes =
             [wake, None, None, None, self.send_again(now), self.restore_gc_deletes(now)];

@@ -41,6 +41,7 @@ pub(crate) fn state() -> State {
         slot: "s".into(),
         publication: "p".into(),
         capture: String::new(),
+        read_to: String::new(),
         generation: 1,
         step: Step::Streaming,
         applied_lsn: Lsn::new(100),

@@ -42,10 +42,10 @@ pub(super) async fn perform(
         ));
     };
     check_room(&found, &state, &indexes).await?;
-    if config.by_queue() {
+    if !config.by_log() {
         if !indexes.is_empty() {
             return Err(Failure::config(
-                "with source.capture: queue every index is built anew",
+                format!("with source.capture: {} every index is built anew", config.source.capture),
                 "run `wal2es resync` without names",
             ));
         }

@@ -14,12 +14,16 @@ use crate::{planned, relations};
 /// Makes them, or prints the SQL.
 pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Failure> {
     if print {
-        let sql = match config.by_queue() {
-            true => crate::queue::script(config).await?,
-            false => script(config),
+        let sql = match (config.by_queue(), config.by_events()) {
+            (true, _) => crate::queue::script(config).await?,
+            (_, true) => crate::events::script(config).await?,
+            _ => script(config),
         };
         answer(false, &json!(sql), || sql.clone());
         return Ok(ExitCode::SUCCESS);
+    }
+    if config.by_events() {
+        return of_events(config).await;
     }
     let source = ensure(config).await?;
     let (slot, publication) = (&config.source.slot, &config.source.publication);
@@ -49,6 +53,16 @@ pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
+async fn of_events(config: &Config) -> Result<ExitCode, Failure> {
+    let made = crate::events::ensure(config, &Source::connect(config).await?).await?;
+    let schema = &config.events.schema;
+    answer(false, &json!(null), || match made {
+        true => format!("what is needed to read events is in the schema {schema}; next: wal2es run"),
+        false => "nothing has to be made to read events; next: wal2es run".to_owned(),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Makes what is missing. A slot that can't be read any more is left to the gate, which knows what was made from it.
 pub(super) async fn ensure(config: &Config) -> Result<Source, Failure> {
     planned::check_names(config)?;
@@ -56,6 +70,10 @@ pub(super) async fn ensure(config: &Config) -> Result<Source, Failure> {
     // The right to replicate is asked for before anything is made.
     source.identify().await?;
     source.encoding(config).await?;
+    if config.by_events() {
+        crate::events::ensure(config, &source).await?;
+        return Ok(source);
+    }
     let name = &config.source.publication;
     let slot = source.slot(&config.source.slot).await?;
     if snapshot::catalog::publication(&source.client, name).await?.is_none() {

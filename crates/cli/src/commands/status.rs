@@ -32,9 +32,18 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
     status.wal_held_bytes = look.held;
     status.safe_wal_size = look.safe_wal_size;
     status.warnings = limits::warnings(&look, slot, config.source.max_wal_held as u64);
+    if config.by_events() {
+        let taken = match &found.state {
+            Some(state) => !crate::run::is_unread(&found.source, state).await?,
+            None => false,
+        };
+        let events = crate::events::status(config, &found.source, taken).await?;
+        status.state = of_tables(&found, &events, "no table of events").to_owned();
+        status.events = Some(events).filter(|events| !events.is_null());
+    }
     if config.by_queue() {
         let queue = crate::queue::status(config, &found.source).await?;
-        status.state = of_queue(&found, &queue).to_owned();
+        status.state = of_tables(&found, &queue, "no queue").to_owned();
         status.queue = Some(queue).filter(|queue| !queue.is_null());
     }
     if let Some(state) = &found.state {
@@ -51,7 +60,7 @@ pub(super) async fn perform(config: &Config, json: bool) -> Result<ExitCode, Fai
         reported(&mut status, report);
     }
     answer(json, &json!(status), || match &status.slot {
-        _ if config.by_queue() => status.screen(),
+        _ if !config.by_log() => status.screen(),
         Some(_) => status.screen(),
         None => format!("{}\nslot       {slot} is not there: run `wal2es setup`", status.screen()),
     });
@@ -70,13 +79,13 @@ fn describe(found: &Installation, look: &Look) -> &'static str {
     }
 }
 
-fn of_queue(found: &Installation, queue: &Value) -> &'static str {
+fn of_tables(found: &Installation, taken: &Value, none: &'static str) -> &'static str {
     match &found.state {
-        _ if queue.is_null() => "no queue",
+        _ if taken.is_null() => none,
         None => "never run",
         Some(State { needs_resync: Some(_), .. }) => "needs resync",
         Some(State { step: Step::Copying, .. }) => "copying",
-        Some(_) if queue["taken"] == true => "streaming",
+        Some(_) if taken["taken"] == true => "streaming",
         Some(_) => "stopped",
     }
 }

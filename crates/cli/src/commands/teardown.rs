@@ -34,13 +34,21 @@ pub(super) async fn perform(
             "stop `wal2es run` first",
         ));
     }
+    let state = found.state.as_ref();
+    if let Some(state) = state.filter(|_| config.by_events())
+        && !crate::run::is_unread(&found.source, state).await?
+    {
+        return Err(Failure::retry("the events are being read", "stop `wal2es run` first"));
+    }
     if crate::run::is_copying(&found.source, slot).await? {
         return Err(Failure::retry(
             format!("a copy is under way for the slot {slot}"),
             "stop `wal2es run` or `wal2es resync` first",
         ));
     }
-    let has_publication = snapshot::catalog::publication(client, publication).await?.is_some();
+    // One for events is somebody else's.
+    let has_publication = !config.by_events()
+        && snapshot::catalog::publication(client, publication).await?.is_some();
     let indexes = found.state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
     let mut names: Vec<String> = indexes.flat_map(|index| index.all()).cloned().collect();
     names.sort();
@@ -52,6 +60,9 @@ pub(super) async fn perform(
     }
     if config.by_queue() && crate::queue::remove(config, &found.source).await? {
         removed.push(format!("trigger queue {}.queue", config.queue.schema));
+    }
+    if config.by_events() && crate::events::remove(config, &found.source).await? {
+        removed.push(format!("schema {}", config.events.schema));
     }
     if has_publication {
         removed.push(format!("publication {publication}"));

@@ -31,6 +31,9 @@ pub(super) async fn perform(
     let source = Source::connect(config).await?;
     let monitor = Arc::new(Monitor::new(config, stop.clone()));
     let (context, source) = run::survey(config.clone(), source, stop, monitor).await?;
+    if context.events.is_some() {
+        must_be_comparable(config, how)?;
+    }
     let chosen = choose(&context, indexes)?;
     let store = Store::new(
         context.target.clone(),
@@ -57,6 +60,23 @@ pub(super) async fn perform(
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure::retry("index and table differ", remedy(&all, how.repair)))
+}
+
+/// What events make can be told from all of them only, and only in their order.
+fn must_be_comparable(config: &Config, how: How) -> Result<(), Failure> {
+    if config.events.deletes() {
+        return Err(Failure::config(
+            "what only deleted events say can't be compared (events.retention: delete)",
+            "keep the events for as long as their documents are to be compared",
+        ));
+    }
+    match how.repair {
+        false => Ok(()),
+        true => Err(Failure::config(
+            "with source.capture: events single documents are not repaired: each has the version of its event",
+            "build the indices anew: `wal2es resync`",
+        )),
+    }
 }
 
 /// The places of the planned tables that are to be compared.

@@ -31,11 +31,11 @@ pub(super) async fn perform(
         (None, Some(xid)) => commit_of(&found.source, xid, began + timeout).await?,
         (None, None) => position::current(&found.source.client).await?,
     };
-    let mut nudged = lsn.is_some() && !config.by_queue();
+    let mut nudged = lsn.is_some() && config.by_log();
     let mut nudges = 1;
-    if config.by_queue() {
+    if !config.by_log() {
         // One that sleeps does not know how far the log is.
-        crate::queue::wake(config, &found.source).await?;
+        wake(config, &found.source).await?;
     }
     loop {
         let state = found.state.as_ref().ok_or_else(|| {
@@ -78,15 +78,23 @@ pub(super) async fn perform(
         }
         if !nudged && began.elapsed() > NUDGE_AFTER * nudges {
             // A consumer may have to be woken more than once.
-            nudged = !config.by_queue();
+            nudged = config.by_log();
             nudges += 1;
-            match config.by_queue() {
-                true => crate::queue::wake(config, &found.source).await?,
-                false => position::nudge(&found.source.client).await?,
+            match config.by_log() {
+                true => position::nudge(&found.source.client).await?,
+                false => wake(config, &found.source).await?,
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
         found.state = found.store.load().await?;
+    }
+}
+
+/// Wakes who takes changes from tables.
+async fn wake(config: &Config, source: &Source) -> Result<(), Failure> {
+    match config.by_queue() {
+        true => crate::queue::wake(config, source).await,
+        false => crate::events::wake(config, source).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Environment variables that override the file: `WAL2ES_` and the path of the key, in capitals.
 
 use super::interpolate::{Text, Texts};
-use super::{Config, SecretText, units};
+use super::{Config, Events, SecretText, units};
 use crate::failure::Failure;
 
 pub(super) fn overlay(
@@ -116,6 +116,41 @@ pub(super) fn overlay(
     ] {
         if let Some(value) = env(name) {
             *field = units::parse_duration(&value).map_err(|why| bad(name, why))?;
+        }
+    }
+    overlay_events(&mut config.events, env)
+}
+
+fn overlay_events(
+    events: &mut Events,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<(), Failure> {
+    for (name, field) in
+        [("WAL2ES_EVENTS_TABLE", &mut events.table), ("WAL2ES_EVENTS_ID", &mut events.id)]
+    {
+        if let Some(value) = env(name) {
+            *field = Some(Text::from(value.as_str()));
+        }
+    }
+    for (name, field) in [
+        ("WAL2ES_EVENTS_ORDER", &mut events.order),
+        ("WAL2ES_EVENTS_TRANSACTION_ID", &mut events.transaction_id),
+        ("WAL2ES_EVENTS_FILL", &mut events.fill),
+        ("WAL2ES_EVENTS_SCHEMA", &mut events.schema),
+        ("WAL2ES_EVENTS_RETENTION", &mut events.retention),
+    ] {
+        if let Some(value) = env(name) {
+            *field = Text::from(value.as_str());
+        }
+    }
+    for (name, field) in [
+        ("WAL2ES_EVENTS_LOCK_TIMEOUT", &mut events.lock_timeout),
+        ("WAL2ES_EVENTS_POLL", &mut events.poll),
+        ("WAL2ES_EVENTS_SWEEP", &mut events.sweep),
+    ] {
+        if let Some(value) = env(name) {
+            *field = units::parse_duration(&value)
+                .map_err(|why| Failure::config(format!("{name}: {why}"), "correct it"))?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 mod environment;
 mod error;
+mod events;
 mod interpolate;
 mod units;
 
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::args::{Args, Command};
 use crate::failure::Failure;
 use interpolate::Text;
+pub(crate) use events::{ByColumn, Events};
 pub(crate) use interpolate::Texts;
 
 /// The whole file.
@@ -33,6 +35,8 @@ pub struct Config {
     pub indexes: Option<Vec<Index>>,
     /// The trigger queue, if that is how changes are captured.
     pub queue: Queue,
+    /// The table of events, if that is where changes come from.
+    pub events: Events,
     /// How fast and how large.
     pub pipeline: Pipeline,
     /// What is told over HTTP.
@@ -62,7 +66,7 @@ pub struct Source {
     /// How much of held transactions stays in memory.
     #[serde(deserialize_with = "units::size")]
     pub spill_memory: usize,
-    /// How changes are captured: `slot`, from the log, or `queue`, by triggers.
+    /// How changes are captured: `slot`, from the log; `queue`, by triggers; or `events`, from a table of events.
     pub capture: Text,
     /// How much log the server may keep for the slot. Half of it is warned of; a first copy that lets more pile up is ended,
     /// and the log is let go.
@@ -184,6 +188,18 @@ pub struct Index {
     /// Settings of the index, such as `number_of_replicas`.
     #[serde(default)]
     pub settings: Map<String, Value>,
+    /// Only events with one of these texts in each of these columns. This and what follows is for `source.capture: events`,
+    /// where `id` is the key whose last event is the document; without it each event is one.
+    #[serde(default)]
+    pub only: ByColumn,
+    /// After an event with one of these texts in one of these columns there is no document.
+    #[serde(default)]
+    pub deletes: ByColumn,
+    /// The JSON column whose fields are the document; where it is NULL there is none.
+    pub payload: Option<Text>,
+    /// The mapping of fields of `payload`, as in Elasticsearch; others are kept, and not searched.
+    #[serde(default)]
+    pub properties: Map<String, Value>,
 }
 
 /// How fast and how large.
@@ -315,9 +331,19 @@ impl Config {
         serde_saphyr::from_str(text).map_err(|error| error::explain(&error))
     }
 
+    /// Changes come from the log.
+    pub fn by_log(&self) -> bool {
+        self.source.capture.as_str() == "slot"
+    }
+
     /// Changes are captured by triggers.
     pub fn by_queue(&self) -> bool {
         self.source.capture.as_str() == "queue"
+    }
+
+    /// Changes come from a table of events.
+    pub fn by_events(&self) -> bool {
+        self.source.capture.as_str() == "events"
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -328,13 +354,13 @@ impl Config {
             ));
         }
         let capture = &self.source.capture;
-        if !matches!(capture.as_str(), "slot" | "queue") {
-            let what = if capture.as_str() == "events" { "supported yet" } else { "known" };
+        if !matches!(capture.as_str(), "slot" | "queue" | "events") {
             return Err(Failure::config(
-                format!("source.capture: {capture} is not {what}"),
-                "use source.capture: slot, or queue",
+                format!("source.capture: {capture} is not known"),
+                "use source.capture: slot, queue, or events",
             ));
         }
+        events::check(self)?;
         if !(Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&self.queue.sweep) {
             return Err(Failure::config(
                 "queue.sweep must be between 100ms and 24h",
@@ -475,7 +501,17 @@ impl Index {
             exclude: Texts::default(),
             id: None,
             settings: Map::new(),
+            only: ByColumn::new(),
+            deletes: ByColumn::new(),
+            payload: None,
+            properties: Map::new(),
         }
+    }
+
+    /// It has what makes sense for events only.
+    fn is_of_events(&self) -> bool {
+        let Index { only, deletes, payload, properties, .. } = self;
+        !only.is_empty() || !deletes.is_empty() || payload.is_some() || !properties.is_empty()
     }
 }
 

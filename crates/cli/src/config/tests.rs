@@ -54,8 +54,6 @@ fn announced_keys_say_that_they_are_not_there_yet() {
     assert_eq!(message, ":3:3: routing is not supported yet");
     let (message, _) = wrong("pipeline: {refresh: index}\n");
     assert!(message.contains("refresh: index is not supported yet"), "{message}");
-    let config = Config::parse("target: {url: x}\nsource: {capture: events}\n").unwrap();
-    assert!(config.check().unwrap_err().to_string().contains("events is not supported yet"));
     let (_, remedy) = wrong("queue: {sweeep: 1s}\n");
     assert_eq!(remedy, "did you mean \"sweep\"?");
     for (sweep, fits) in [("100ms", true), ("24h", true), ("99ms", false), ("25h", false)] {
@@ -149,4 +147,33 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.source.watch_interval, Duration::from_secs(3));
     assert_eq!(config.http.listen.as_deref(), Some("127.0.0.1:1"));
     assert_eq!(config.http.ready_lag, Duration::from_secs(4));
+}
+
+#[test]
+fn the_table_of_events_and_its_indices() {
+    let check = |events: &str, index: &str| {
+        let text = format!("target: {{url: x}}\nsource: {{capture: events}}\nevents: {{{events}}}\nindexes:\n- {{{index}}}\n");
+        Config::parse(&text).unwrap().check().map_err(|failure| failure.to_string())
+    };
+    let fine = "table: outbox, id: key, only: {kind: [a, b]}, deletes: {op: gone}, payload: doc, properties: {n: {type: long}}";
+    for events in
+        ["table: outbox", "table: outbox, order: table-lock, poll: 1s", "table: outbox, order: stream, fill: connector"]
+    {
+        check(events, fine).unwrap();
+    }
+    for (events, index, said) in [
+        ("order: stream", "table: outbox", "needs a table of events"),
+        ("table: outbox, order: id", "table: outbox", "events.order: id is not known"),
+        ("table: outbox, order: stream, fill: me", "table: outbox", "events.fill: me is not known"),
+        ("table: outbox, retention: 7d", "table: outbox", "events.retention: 7d is not known"),
+        ("table: outbox, poll: 1ms", "table: outbox", "events.poll must be between 10ms and"),
+        ("table: outbox", "table: other", "not of the table of events"),
+        ("table: outbox", "table: outbox, deletes: {op: D}", "an index without `id`"),
+        ("table: outbox", "table: outbox, properties: {n: {type: long}}", "`payload`, which is not named"),
+    ] {
+        let error = check(events, index).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+    let config = Config::parse("target: {url: x}\nindexes:\n- {table: a, payload: doc}\n").unwrap();
+    assert!(config.check().unwrap_err().to_string().contains("has only, deletes, payload"));
 }

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::{Context, copy, gate, limits, point, watch};
 use crate::failure::Failure;
+use crate::planned::{self, Planned};
 use crate::source::Source;
 
 /// How often a copy is begun anew because a table was rewritten under it.
@@ -64,6 +65,7 @@ pub(super) fn first_state(context: &Context, source: &Source) -> State {
         slot: context.owner.clone(),
         publication: context.config.source.publication.to_string(),
         capture: context.capture.clone(),
+        read_to: context.read_to.clone(),
         generation: 0,
         step: Step::Copying,
         applied_lsn: Lsn::ZERO,
@@ -196,6 +198,16 @@ pub(super) async fn drop_indices(context: &Context, state: &State) -> Result<(),
 
 /// The catalog still describes the tables as the plan was made of them, as far as documents show it.
 pub(super) async fn are_as_planned(context: &Context, source: &Source) -> Result<bool, Failure> {
+    if let Some(events) = &context.events {
+        let now = source.tables(&context.config).await?;
+        let now = planned::plan(&context.config, now, context.target.info(), Some(events));
+        return Ok(now.is_ok_and(|now| {
+            let hashes = |planned: &[Planned]| -> Vec<String> {
+                planned.iter().map(|one| one.index.hash.clone()).collect()
+            };
+            hashes(&now) == hashes(&context.planned)
+        }));
+    }
     let publication = &context.config.source.publication;
     let plugin = context.config.plugin()?;
     let now = catalog::published_tables(&source.client, publication, source.version).await?;

@@ -19,9 +19,9 @@ mod load;
 mod merge;
 mod point;
 mod prepare;
-mod queue;
 mod rows;
 mod session;
+mod tables;
 mod watch;
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) use gate::{fits, kept};
 pub(crate) use point::is_copying;
 pub(crate) use prepare::{Context, survey};
 use prepare::{Prepared, prepare};
-pub(crate) use queue::{captured, is_free};
+pub(crate) use tables::{captured, is_free, is_unread};
 use watch::Watch;
 
 /// How long the end may take: what is in flight, the refresh, the state.
@@ -151,8 +151,8 @@ async fn round(
     began: Began<'_>,
     stop: &CancellationToken,
 ) -> Result<Round, Failure> {
-    if config.by_queue() {
-        return queue::round(config, options, began, stop).await;
+    if !config.by_log() {
+        return tables::round(config, options, began, stop).await;
     }
     let Began { goal, reached, monitor } = began;
     let prepared = tokio::select! {

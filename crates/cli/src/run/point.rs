@@ -49,9 +49,9 @@ pub(super) async fn try_lock(source: &Source, owner: &str) -> Result<Option<Keep
 }
 
 async fn connect(source: &Source) -> Result<Keeper, Failure> {
-    Ok(match source.by_queue {
-        true => Keeper::ordinary(&source.info).await?,
-        false => Keeper::connect(&source.info).await?,
+    Ok(match source.by_log {
+        true => Keeper::connect(&source.info).await?,
+        false => Keeper::ordinary(&source.info).await?,
     })
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn lock(context: &Context, source: &Source) -> Result<Keeper, F
 
 /// Makes the point. The server waits for every transaction that is running now, which may be long.
 pub(super) async fn make(context: &Context, keeper: Keeper) -> Result<Snapshot, Failure> {
-    if context.config.by_queue() {
+    if !context.config.by_log() {
         return Ok(keeper.export().await?);
     }
     let slot = slot_of(&context.owner);

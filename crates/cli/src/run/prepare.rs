@@ -8,6 +8,7 @@ use ::feed::Plugin;
 use apply::letters::Letters;
 use apply::{Applier, ApplierConfig, Indices, State, Store, Target, Version};
 use change::Lsn;
+use outbox::events::Events;
 use snapshot::catalog;
 use spool::Spool;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::rows::CurrentRows;
 use super::{Options, beside, feed, gate, limits, load, point, watch};
 use crate::config::Config;
+use crate::events;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
 use crate::planned::{self, Planned};
@@ -40,6 +42,10 @@ pub(crate) struct Context {
     pub(crate) elsewhere: Vec<u32>,
     /// See [`State::capture`].
     pub(crate) capture: String,
+    /// See [`State::read_to`].
+    pub(crate) read_to: String,
+    /// The table of events, if that is what is read.
+    pub(crate) events: Option<Events>,
     /// Told to stop.
     pub(crate) stop: CancellationToken,
     /// Told what is going on.
@@ -49,9 +55,9 @@ pub(crate) struct Context {
 impl Context {
     /// The version of the documents of a copy at `at`.
     pub(crate) fn copied(&self, at: Lsn) -> Version {
-        match self.config.by_queue() {
-            true => Version::from_raw(outbox::COPIED),
-            false => Version::copied(at),
+        match self.config.by_log() {
+            true => Version::copied(at),
+            false => Version::from_raw(outbox::COPIED),
         }
     }
 }
@@ -195,9 +201,15 @@ pub(crate) async fn survey(
         );
     }
     let tables = source.tables(&config).await?;
-    let mut planned = planned::plan(&config, tables, target.info())?;
+    let events = match config.by_events() {
+        true => tables.first().map(|table| events::described(&config, table)).transpose()?,
+        false => None,
+    };
+    let mut planned = planned::plan(&config, tables, target.info(), events.as_ref())?;
     source.check_ids(&planned).await?;
-    check_partitions(&source, &mut planned).await?;
+    if events.is_none() {
+        check_partitions(&source, &mut planned).await?;
+    }
     let entries = catalog::entries(&source.client, &config.source.publication).await?;
     for one in &mut planned {
         one.index.membership = planned::membership(publication.oid, &entries, one.table.oid);
@@ -215,6 +227,8 @@ pub(crate) async fn survey(
         follows_publication,
         elsewhere,
         capture: String::new(),
+        read_to: String::new(),
+        events,
         stop,
         monitor,
     };

@@ -11,7 +11,7 @@ use verify::Versions;
 use super::{Broken, Verifier};
 use crate::failure::Failure;
 use crate::planned::Planned;
-use crate::{position, queue, run};
+use crate::{events, position, queue, run};
 
 /// Between two looks at the state document.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -48,7 +48,7 @@ impl Verifier<'_> {
 
     /// A snapshot of the database. The server waits for the transactions that are open now.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
-        if self.source.by_queue {
+        if !self.source.by_log {
             let mut snapshot = Keeper::ordinary(&self.source.info).await?.export().await?;
             // Whatever it shows was committed before this.
             snapshot.at = position::current(&self.source.client).await?;
@@ -116,9 +116,11 @@ impl Verifier<'_> {
 
     /// Has whoever follows the log, or the queue, say how far he is.
     async fn nudge(&self) -> Result<(), Failure> {
-        match self.source.by_queue {
-            true => queue::wake(&self.context.config, self.source).await,
-            false => position::nudge(&self.source.client).await,
+        let config = &self.context.config;
+        match (config.by_log(), config.by_queue()) {
+            (true, _) => position::nudge(&self.source.client).await,
+            (_, true) => queue::wake(config, self.source).await,
+            _ => events::wake(config, self.source).await,
         }
     }
 
@@ -135,7 +137,11 @@ impl Verifier<'_> {
 
     /// The versions that documents can have which were looked at before now, for rows at `at`.
     pub(super) async fn versions(&self, at: Lsn) -> Result<Versions, Failure> {
-        if self.source.by_queue {
+        if let Some(events) = &self.context.events {
+            let last = events::last(events, self.source).await?;
+            return Ok(Versions { lowest: outbox::COPIED, at: u64::MAX, highest: last });
+        }
+        if !self.source.by_log {
             // The ids of entries tell nothing of what a snapshot shows: only that nothing was done to a row between two looks
             // does.
             let last = queue::last(&self.context.config, self.source).await?;

@@ -37,7 +37,7 @@ impl Verifier<'_> {
     ) -> Result<(), Broken> {
         let ids: HashSet<Box<[u8]>> =
             compared.differences.iter().map(|found| found.id.as_bytes().into()).collect();
-        let outcomes = match self.source.by_queue {
+        let outcomes = match !self.source.by_log {
             // An entry for each: the consumer writes the row as it is, with a version above all before.
             true => {
                 queue::enqueue(&self.context.config, self.source, one, &ids).await?;

@@ -99,6 +99,7 @@ pub(crate) mod tests {
             primary_key: columns.first().map(|(name, _)| (*name).to_owned()).into_iter().collect(),
             identity: ReplicaIdentity::Default,
             row_filter: None,
+            query: None,
             unpublished: Vec::new(),
             partitioned: false,
         }

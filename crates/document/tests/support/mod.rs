@@ -24,6 +24,7 @@ pub(crate) fn table(columns: &[(&str, PgType)], key: usize) -> Table {
         primary_key: columns[..key].iter().map(|(name, _)| (*name).to_owned()).collect(),
         identity: ReplicaIdentity::Default,
         row_filter: None,
+        query: None,
         unpublished: Vec::new(),
         partitioned: false,
     }

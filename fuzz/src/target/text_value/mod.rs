@@ -90,6 +90,7 @@ fn plan(ty: &PgType) -> Plan {
         identity: ReplicaIdentity::Default,
         unpublished: Vec::new(),
         row_filter: None,
+        query: None,
         partitioned: false,
     };
     match Plan::new(&table, &IndexSpec::default()) {

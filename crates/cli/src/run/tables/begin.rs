@@ -1,15 +1,14 @@
-//! Before the first entry: is the queue there, is nobody else at it, does the state fit, and what has to be copied?
+//! Before the first batch: is the queue there, or the table of events, is nobody else at it, does the state fit, and what has to be copied?
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use apply::{Applier, Indices, Managed, State, Step};
 use change::Lsn;
-use outbox::{Consumer, Installed, Queue};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{captured, lock_of, name_of};
+use super::{Taker, lock_of};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
@@ -21,21 +20,19 @@ use crate::source::Source;
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// So often before it gives up: ten seconds.
 const ASK_FOR_A_REBUILD: u32 = 50;
-const SETUP: &str = "run `wal2es setup`";
 
-/// Ready to take entries.
+/// Ready to take.
 pub(super) struct Begun {
     pub(super) context: Context,
     pub(super) source: Source,
     pub(super) applier: Applier,
-    pub(super) consumer: Consumer,
+    pub(super) taker: Taker,
 }
 
 /// See the module.
 pub(super) async fn begin(
     config: Config,
     options: Options,
-    queue: &Queue,
     goal: &mut Option<Lsn>,
     stop: CancellationToken,
     monitor: Arc<Monitor>,
@@ -45,18 +42,15 @@ pub(super) async fn begin(
         *goal = Some(position::current(&source.client).await?);
     }
     let (mut context, source) = prepare::survey(config, source, stop, monitor).await?;
-    let mut consumer = Consumer::connect(&source.info, queue.clone()).await?;
-    let tables = captured(&context, &source).await?;
-    let installed = queue.look(consumer.session(), &tables).await?;
-    context.capture = must_be_installed(&context, installed)?;
-    must_be_ours(&context, &mut consumer).await?;
-    take_turn(&mut consumer, &context.capture, options).await?;
+    let mut taker = Taker::connect(&context, &source, "").await?;
+    context.capture = taker.check(&context, &source).await?;
+    take_turn(&mut taker, &context, options).await?;
 
     let mut store = prepare::store(&context, &source);
     let state = store.load().await?;
     let go_on = match &state {
         Some(state) if !options.rebuild => {
-            let history = consumer.history().await?;
+            let history = taker.session().history().await?;
             fits(&context, state, history)?
         }
         _ => false,
@@ -67,14 +61,16 @@ pub(super) async fn begin(
             let indices = managed(&context, &state);
             indices.check_standing(&context.target, &state).await?;
             indices.check(&context.target).await?;
+            taker.go_on(&state.read_to)?;
             (state, indices)
         }
         (_, before) => {
+            must_be_all_there(&context, before.as_ref())?;
             let used = before.as_ref().map_or(0, |before| before.generation);
             gate::free_generation(&context, &source, used).await?;
-            consumer.remember().await?;
+            context.read_to = taker.before_copy().await?;
             let loaded = load::load(&context, &source, &mut store, before).await?;
-            consumer.forget().await?;
+            taker.after_copy().await?;
             loaded
         }
     };
@@ -84,71 +80,32 @@ pub(super) async fn begin(
     context.monitor.indices(state.generation, &indices);
     let mut applier = prepare::applier(&context, &source, store, indices, state).await?;
     applier.recall_suspects().await?;
-    applier.begin_queue();
-    Ok(Begun { context, source, applier, consumer })
+    applier.begin_tables(context.events.is_some());
+    Ok(Begun { context, source, applier, taker })
 }
 
-/// What the state says of the queue.
-fn must_be_installed(context: &Context, installed: Installed) -> Result<String, Failure> {
-    let schema = &context.config.queue.schema;
-    if let Some(mark) = installed.other {
-        return Err(Failure::config(
-            format!("the table {schema}.queue is not this version's: it says {mark:?}"),
-            "name another schema (queue.schema), or `wal2es teardown` with the version that made it",
-        ));
-    }
-    let Some(oid) = installed.queue else {
-        return Err(Failure::config(format!("there is no trigger queue {schema}.queue"), SETUP));
-    };
-    if !installed.without.is_empty() {
-        let tables = installed.without.join(", ");
-        return Err(Failure::config(
-            format!("changes are not captured, or by other keys than those of the index: {tables}"),
-            format!("{SETUP}, and `wal2es resync` if the table was written to meanwhile"),
-        ));
-    }
-    if !installed.strays.is_empty() {
-        return Err(Failure::config(
-            format!("no partitions any more, and still captured: {}", installed.strays.join(", ")),
-            format!("{SETUP}, which takes their triggers away, and then `wal2es resync`"),
-        ));
-    }
-    if !installed.subscribed.is_empty() {
-        return Err(Failure::config(
-            format!(
-                "a subscription writes to {}, and fires no statement triggers",
-                installed.subscribed.join(", ")
-            ),
-            "index the tables of the publisher, or use source.capture: slot",
-        ));
-    }
-    Ok(name_of(oid))
-}
-
-/// Two connectors would each miss what the other has taken.
-async fn must_be_ours(context: &Context, consumer: &mut Consumer) -> Result<(), Failure> {
-    match consumer.claim(&context.owner).await? {
-        Some(owner) if owner != context.owner => Err(Failure::config(
-            format!(
-                "the trigger queue {}.queue is that of the connector {owner}",
-                context.config.queue.schema
-            ),
-            "give this one a schema of its own (queue.schema), and run `wal2es setup`",
+/// Without the events that were deleted, documents would be missing that only those made.
+fn must_be_all_there(context: &Context, before: Option<&State>) -> Result<(), Failure> {
+    let had_read = before.is_some_and(|before| before.step != Step::Copying);
+    match context.config.events.deletes() && context.events.is_some() && had_read {
+        false => Ok(()),
+        true => Err(Failure::stop(
+            "the indices can't be built anew: events that were in the index have been deleted (events.retention)",
+            "bring the events back and set events.retention: keep; or, to begin with those that are left, `wal2es teardown` first",
         )),
-        _ => Ok(()),
     }
 }
 
-/// One consumer at a time: who comes later takes over when that one goes. One who is to build everything anew does not wait.
-async fn take_turn(consumer: &mut Consumer, queue: &str, options: Options) -> Result<(), Failure> {
+/// One at a time: who comes later takes over when that one goes. One who is to build everything anew does not wait.
+async fn take_turn(taker: &mut Taker, context: &Context, options: Options) -> Result<(), Failure> {
     let mut asked = 0;
-    while !consumer.lock(lock_of(queue)).await? {
+    while !taker.session().lock(lock_of(context)).await? {
         if asked == 0 {
-            info!("another process takes from this queue: waiting to take over");
+            info!("another process takes from it: waiting to take over");
         }
         if options.rebuild && asked == ASK_FOR_A_REBUILD {
             return Err(Failure::retry(
-                "another process takes from this trigger queue",
+                "another process takes from this trigger queue, or reads these events",
                 "stop `wal2es run` first",
             ));
         }
