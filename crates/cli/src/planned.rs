@@ -192,6 +192,7 @@ fn plan_one(index: &Index, table: Table, server: &ServerInfo) -> Result<Planned,
         columns: index.columns.as_ref().map(|columns| columns.to_vec()),
         exclude: index.exclude.to_vec(),
         id: index.id.as_ref().map(|id| id.to_vec()),
+        payload: None,
     };
     let plan = Plan::new(&table, &spec).map_err(|error| error.to_string())?;
     let dialect = match server.distribution {
