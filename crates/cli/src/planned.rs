@@ -268,6 +268,10 @@ fn hash(table: &Table, plan: &Plan, shape: &Shape, mapping: &serde_json::Value) 
         sha.update([1]);
         sha.update(field);
     }
+    if let Some(column) = plan.payload_column() {
+        sha.update([2]);
+        sha.update(column);
+    }
     sha.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 

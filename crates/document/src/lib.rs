@@ -4,7 +4,8 @@
 //! be kept exactly, with the remedy, and then does three things:
 //!
 //! - [`Plan::write_id`] and [`Plan::write_new_id`]: the `_id`, the same for the same key whatever it came with;
-//! - [`Plan::write_source`]: the `_source`, one JSON object in one line, straight from the text that Postgres printed;
+//! - [`Plan::write_source`]: the `_source`, one JSON object in one line, straight from the text that Postgres printed, of
+//!   all columns or of the one that carries it ready-made ([`Payload`]);
 //! - [`Plan::mapping`] and [`Plan::settings`]: the mapping under which the server takes every such document, and the
 //!   index settings that it can't do without.
 //!
@@ -59,5 +60,5 @@ pub use error::DocumentError;
 pub use escape::write_json_string;
 pub use id::{MAX_ID_BYTES, key_of};
 pub use mapping::Dialect;
-pub use plan::{Hole, IndexSpec, Note, Partial, Plan, PlanError, Problem};
+pub use plan::{Hole, IndexSpec, Note, Partial, Payload, Plan, PlanError, Problem};
 pub use scratch::Scratch;

@@ -31,8 +31,12 @@ const SPARE_FIELDS: usize = 100;
 pub(crate) const DENSE_VECTOR_DIMS: u32 = 4096;
 
 impl Plan {
-    /// `{"dynamic": false, "properties": {…}}`, for the `mappings` of an index.
+    /// `{"dynamic": false, "properties": {…}}`, for the `mappings` of an index. The properties of a payload are those that
+    /// were asked for.
     pub fn mapping(&self, dialect: Dialect) -> Value {
+        if let Some(properties) = self.payload_properties() {
+            return json!({"dynamic": false, "properties": properties});
+        }
         let mut properties = Map::new();
         for (name, ty) in self.typed_fields() {
             insert(&mut properties, name, field(ty, dialect));
@@ -43,7 +47,7 @@ impl Plan {
     /// The index settings that the mapping can't do without, for the `settings` of an index; often none. `version` is
     /// that of the server, major and minor.
     ///
-    /// - `index.mapping.total_fields.limit`, for a table with very many columns.
+    /// - `index.mapping.total_fields.limit`, for a mapping of very many fields.
     /// - `index.knn`, for a vector on OpenSearch.
     /// - `index.knn.derived_source.enabled: false` (OpenSearch 3.0 or newer), `index.mapping.exclude_source_vectors:
     ///   false` (Elasticsearch 9.2 or newer), for a vector: by default these servers take vectors out of `_source` and
@@ -51,11 +55,12 @@ impl Plan {
     pub fn settings(&self, dialect: Dialect, version: (u32, u32)) -> Map<String, Value> {
         let mut settings = Map::new();
         let mut set = |name: &str, value: Value| settings.insert(name.to_owned(), value);
-        let fields = count(&self.mapping(dialect)) + SPARE_FIELDS;
+        let mapping = self.mapping(dialect);
+        let fields = count(&mapping) + SPARE_FIELDS;
         if fields > DEFAULT_FIELDS {
             set("index.mapping.total_fields.limit", json!(fields));
         }
-        if self.typed_fields().any(|(_, ty)| matches!(ty, PgType::Vector(Some(_)))) {
+        if has_vector(&mapping, dialect) {
             if dialect == Dialect::OpenSearch {
                 set("index.knn", json!(true));
             }
@@ -75,9 +80,24 @@ impl Plan {
 
 /// The fields in `mapping` as the servers count them: with objects and the fields within fields.
 fn count(mapping: &Value) -> usize {
-    let within =
-        ["properties", "fields"].into_iter().filter_map(|kind| mapping.get(kind)?.as_object());
-    within.flat_map(Map::values).map(|field| 1 + count(field)).sum()
+    within(mapping).map(|field| 1 + count(field)).sum()
+}
+
+/// The mappings of the fields right below `mapping`.
+fn within(mapping: &Value) -> impl Iterator<Item = &Value> {
+    let kinds = ["properties", "fields"].into_iter();
+    kinds.filter_map(|kind| mapping.get(kind)?.as_object()).flat_map(Map::values)
+}
+
+/// True when `mapping` or a field of it is of a type that the server takes out of `_source`.
+fn has_vector(mapping: &Value, dialect: Dialect) -> bool {
+    let types: &[&str] = match dialect {
+        Dialect::Elasticsearch => &["dense_vector", "sparse_vector", "rank_vectors"],
+        Dialect::OpenSearch => &["knn_vector"],
+    };
+    let ty = mapping.get("type").and_then(Value::as_str);
+    ty.is_some_and(|ty| types.contains(&ty))
+        || within(mapping).any(|field| has_vector(field, dialect))
 }
 
 /// Puts `mapping` at `name`, with an object for each part before a dot.

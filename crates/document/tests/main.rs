@@ -3,5 +3,6 @@
 mod allocations;
 mod encoding;
 mod ids;
+mod payload;
 mod support;
 mod values;

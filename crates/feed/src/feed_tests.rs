@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use change::{Column, CommitLsn, PgType, ReplicaIdentity, Table};
-use document::{IndexSpec, Plan};
+use document::{IndexSpec, Payload, Plan};
 
 use super::*;
 use crate::Resync;
@@ -322,6 +322,18 @@ fn a_changed_table_needs_a_resync_unless_documents_do_not_show_it() {
     assert_eq!(resync(&all, ""), "column \"a\" was dropped or renamed");
     assert_eq!(resync(&all, "a[text]:'x'"), "column \"a\" was of type text, not character varying");
     assert_eq!(fine(&chosen, "a[text]:'x'"), r#"1: 0/1 {"id":1}"#);
+}
+
+#[test]
+fn another_type_of_the_payload_is_noticed() {
+    let mut table = table(0x4000, "t");
+    table.columns[1].ty = PgType::Jsonb;
+    let payload = Some(Payload { column: "a".into(), ..Payload::default() });
+    let plan = Plan::new(&table, &IndexSpec { payload, ..IndexSpec::default() }).unwrap();
+    let jsonb = Shape::of(&table, &plan);
+    table.columns[1].type_oid = 114;
+    let broken = jsonb.broken_by(&Shape::of(&table, &plan));
+    assert_eq!(broken.unwrap(), "the type of column \"a\" changed (OID 1043 to 114)");
 }
 
 #[test]

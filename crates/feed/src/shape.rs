@@ -42,7 +42,7 @@ impl Shape {
     /// The shape that `plan` was made for.
     pub fn of(table: &Table, plan: &Plan) -> Shape {
         let used = |name: &str| {
-            plan.key_columns().any(|key| key == name)
+            plan.key_columns().chain(plan.payload_column()).any(|column| column == name)
                 || plan.fields().any(|(field, _)| field == name)
         };
         let columns = table.columns.iter().filter(|column| used(&column.name));

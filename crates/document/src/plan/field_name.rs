@@ -45,7 +45,7 @@ const OWN: &str = "_wal2es";
 const MAX_PARTS: usize = 20;
 
 /// Why `name` can't be a field.
-fn reason(name: &str) -> Option<&'static str> {
+pub(super) fn reason(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("its name is empty");
     }

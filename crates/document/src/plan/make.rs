@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use change::{Column, ReplicaIdentity, Table};
 
+use super::payload::{self, Content, Payload};
 use super::{Field, Plan, PlanError, Problem, field_name, key};
 use crate::escape::write_json_string;
 use crate::value::Writer;
@@ -17,6 +18,8 @@ pub struct IndexSpec {
     pub exclude: Vec<String>,
     /// The columns to make the `_id` of; the primary key when `None`. They need not be in the document.
     pub id: Option<Vec<String>>,
+    /// The column whose content is the document, in place of the columns.
+    pub payload: Option<Payload>,
 }
 
 impl Plan {
@@ -27,32 +30,40 @@ impl Plan {
     /// there, or when a search server could not hold the fields.
     pub fn new(table: &Table, spec: &IndexSpec) -> Result<Plan, PlanError> {
         let mut problems = check_lists(table, spec);
+        problems.extend(payload::check(table, spec));
         let key = key::key(table, spec, &mut problems);
         let wanted = |column: &Column| match &spec.columns {
+            _ if spec.payload.is_some() => false,
             Some(columns) => columns.contains(&column.name),
             None => !spec.exclude.contains(&column.name),
         };
         let mut fields = Vec::new();
         for (index, column) in table.columns.iter().enumerate().filter(|(_, column)| wanted(column))
         {
-            fields.push(field(table, index, column, fields.is_empty()));
+            let prefix = prefix(&column.name, fields.is_empty());
+            fields.push(field(table, index, column, prefix));
         }
         problems.extend(field_name::check(&fields));
         if !problems.is_empty() {
             return Err(PlanError { table: table.name.clone(), problems });
         }
-        Ok(Plan { table: table.name.clone(), width: table.columns.len(), key, fields })
+        let content = Content::new(table, spec).map(Box::new);
+        Ok(Plan { table: table.name.clone(), width: table.columns.len(), key, fields, content })
     }
 }
 
-fn field(table: &Table, index: usize, column: &Column, first: bool) -> Field {
+fn prefix(name: &str, first: bool) -> Box<[u8]> {
     let mut prefix = vec![if first { b'{' } else { b',' }];
-    write_json_string(column.name.as_bytes(), &mut prefix);
+    write_json_string(name.as_bytes(), &mut prefix);
     prefix.push(b':');
+    prefix.into()
+}
+
+pub(super) fn field(table: &Table, index: usize, column: &Column, prefix: Box<[u8]>) -> Field {
     let full = table.identity == ReplicaIdentity::Full;
     Field {
         index,
-        prefix: prefix.into(),
+        prefix,
         writer: Writer::new(&column.ty),
         in_identity: column.in_identity,
         may_be_missing: column.toastable && !full && !column.in_identity,
@@ -141,7 +152,7 @@ mod tests {
         let spec = IndexSpec {
             columns: Some(names(&["born"])),
             id: Some(names(&["email", "id"])),
-            exclude: vec![],
+            ..IndexSpec::default()
         };
         let plan = Plan::new(&table, &spec).unwrap();
         assert_eq!(plan.key_columns().collect::<Vec<_>>(), ["email", "id"]);
@@ -207,7 +218,7 @@ mod tests {
         let spec = IndexSpec {
             columns: Some(names(&["id", "id", "emial"])),
             exclude: names(&["Born", "x"]),
-            id: None,
+            ..IndexSpec::default()
         };
         let error = Plan::new(&people(), &spec).unwrap_err();
         assert_eq!(

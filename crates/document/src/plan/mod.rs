@@ -8,17 +8,21 @@ mod key;
 mod make;
 mod note;
 mod partial;
+mod payload;
 mod problem;
 mod write;
 
 use change::{PgType, TableName};
+use serde_json::{Map, Value};
 
 pub use make::IndexSpec;
 pub use note::Note;
 pub use partial::{Hole, Partial};
+pub use payload::Payload;
 pub use problem::{PlanError, Problem};
 
 use crate::value::Writer;
+use payload::Content;
 
 /// How rows of one table become documents.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub struct Plan {
     width: usize,
     key: Vec<KeyColumn>,
     fields: Vec<Field>,
+    /// Where the document is the content of a column. There are no fields then.
+    content: Option<Box<Content>>,
 }
 
 /// A column that the `_id` is made of.
@@ -64,9 +70,20 @@ impl Plan {
         self.key.iter().map(|column| column.name.as_str())
     }
 
-    /// The fields of a document in their order, with the type of the column as SQL writes it.
+    /// The fields of a document in their order, with the type of the column as SQL writes it; none where the document is
+    /// the content of a column.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|field| (field.name.as_str(), field.type_name.as_str()))
+    }
+
+    /// The column whose content is the document, where there is one.
+    pub fn payload_column(&self) -> Option<&str> {
+        self.content.as_ref().map(|content| content.field.name.as_str())
+    }
+
+    /// The mapping of the payload's fields.
+    pub(crate) fn payload_properties(&self) -> Option<&Map<String, Value>> {
+        self.content.as_ref().map(|content| &content.properties)
     }
 
     pub(crate) fn typed_fields(&self) -> impl Iterator<Item = (&str, &PgType)> {

@@ -4,7 +4,7 @@
 
 use change::{PgType, RangeBound};
 
-use super::Plan;
+use super::{Field, Plan, payload};
 use crate::mapping::DENSE_VECTOR_DIMS;
 
 /// Something to know about a column.
@@ -27,6 +27,9 @@ impl std::fmt::Display for Note {
 impl Plan {
     /// What the columns lose, in their order; nothing for most of them.
     pub fn notes(&self) -> Vec<Note> {
+        if self.content.is_some() {
+            return self.note_each(|field| payload::losses(&field.ty));
+        }
         self.note_each(|field| {
             let is_money = matches!(field.type_name.as_str(), "money" | "money[]");
             losses(&field.ty).into_iter().chain(is_money.then_some(MONEY)).collect()
@@ -41,8 +44,9 @@ impl Plan {
         self.note_each(|field| field.may_be_missing.then_some(TEXT).into_iter().collect())
     }
 
-    fn note_each(&self, texts: impl Fn(&super::Field) -> Vec<&'static str>) -> Vec<Note> {
-        let notes = self.fields.iter().flat_map(|field| {
+    fn note_each(&self, texts: impl Fn(&Field) -> Vec<&'static str>) -> Vec<Note> {
+        let content = self.content.iter().map(|content| &content.field);
+        let notes = self.fields.iter().chain(content).flat_map(|field| {
             texts(field).into_iter().map(|text| Note {
                 column: field.name.clone(),
                 type_name: field.type_name.clone(),

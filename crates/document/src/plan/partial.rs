@@ -34,8 +34,8 @@ impl Plan {
     /// row.
     ///
     /// # Errors
-    /// As [`write_source`](Plan::write_source), but for [`DocumentError::Unchanged`] of a column that is not part of the
-    /// id.
+    /// As [`write_source`](Plan::write_source), but for [`DocumentError::Unchanged`] of a column that is neither part of the
+    /// id nor the payload.
     pub fn write_partial(
         &self,
         new: &Row<'_>,

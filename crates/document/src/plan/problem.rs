@@ -45,7 +45,7 @@ pub enum Problem {
     /// There is no such column.
     #[error("column {column:?} in `{option}` does not exist, or is not published")]
     UnknownColumn {
-        /// The option that names it: `columns`, `exclude` or `id`.
+        /// The option that names it: `columns`, `exclude`, `id` or `payload`.
         option: &'static str,
         /// What it says.
         column: String,
@@ -63,6 +63,28 @@ pub enum Problem {
     /// Both `columns` and `exclude` were given.
     #[error("`columns` and `exclude` are both given")]
     ColumnsAndExclude,
+    /// Columns were chosen where the document is the content of one.
+    #[error("`payload` and `{option}` are both given")]
+    BesidePayload {
+        /// `columns` or `exclude`.
+        option: &'static str,
+    },
+    /// The column of `payload` can't hold a document.
+    #[error("column {column:?} in `payload` is of type {type_name}, not json or jsonb")]
+    PayloadType {
+        /// The column.
+        column: String,
+        /// Its type as SQL writes it.
+        type_name: String,
+    },
+    /// A field of the payload's mapping can't be one.
+    #[error("{field:?} in `properties` can't be a field: {reason}")]
+    Property {
+        /// The field.
+        field: String,
+        /// What is wrong with its name.
+        reason: &'static str,
+    },
     /// The name of a column can't be the name of a field.
     #[error("column {column:?} can't be a field: {reason}")]
     FieldName {
@@ -122,11 +144,24 @@ impl Problem {
             Problem::UnknownColumn { nearest: Some(nearest), .. } => {
                 format!("did you mean {nearest:?}?")
             }
+            Problem::UnknownColumn { option: "payload", nearest: None, .. } => {
+                "name a published column of type json or jsonb".to_owned()
+            }
             Problem::UnknownColumn { option, nearest: None, .. } => {
                 format!("take it out of `{option}`")
             }
             Problem::ListedTwice { option, .. } => format!("take it out of `{option}` once"),
             Problem::ColumnsAndExclude => "keep one of them".to_owned(),
+            Problem::BesidePayload { option } => {
+                format!("take out `{option}`: the document is the content of the payload alone")
+            }
+            Problem::PayloadType { column, .. } => {
+                let column = quote(column);
+                format!(
+                    "name another one, or, if it holds JSON as text: {alter} ALTER COLUMN {column} TYPE jsonb USING {column}::jsonb"
+                )
+            }
+            Problem::Property { .. } => "take it out of `properties`".to_owned(),
             Problem::FieldName { column, .. } => {
                 format!("leave it out with `exclude: [{column:?}]`")
             }

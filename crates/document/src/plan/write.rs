@@ -76,8 +76,9 @@ impl Plan {
         })
     }
 
-    /// Appends the document of the row `new`: one JSON object, in one line. Values that an update did not send are
-    /// taken from `old`: any from a full image, those of the replica identity from a key image.
+    /// Appends the document of the row `new`: one JSON object, in one line. It has a field for each of the columns, or is
+    /// the content of the payload column. Values that an update did not send are taken from `old`: any from a full image,
+    /// those of the replica identity from a key image.
     ///
     /// # Errors
     /// [`DocumentError::Unchanged`] when a value is in neither row; else the row has something that Postgres does not
@@ -93,7 +94,8 @@ impl Plan {
     }
 
     /// As [`write_source`](Plan::write_source), with `missing` to decide on each value that is in neither row. It is
-    /// told the field and where its value would stand, counted from the beginning of the document.
+    /// told the field and where its value would stand, counted from the beginning of the document. A payload is never asked
+    /// about: without it there is nothing.
     pub(super) fn write_fields(
         &self,
         new: &Row<'_>,
@@ -117,6 +119,9 @@ impl Plan {
     ) -> Result<(), DocumentError> {
         let start = out.len();
         self.check_width(new, old)?;
+        if let Some(content) = &self.content {
+            return content.write(new, old, scratch, out);
+        }
         for field in &self.fields {
             out.extend_from_slice(&field.prefix);
             let value = match new.get(field.index) {
@@ -167,7 +172,7 @@ pub(super) fn key_text<'a>(
 
 /// The value before the update, or [`Value::Unchanged`] where it is not known. In a key image NULL means that the
 /// column is not part of it.
-fn earlier<'a>(index: usize, in_identity: bool, old: OldImage<'a>) -> Value<'a> {
+pub(super) fn earlier<'a>(index: usize, in_identity: bool, old: OldImage<'a>) -> Value<'a> {
     match old {
         // A value that is too large to be sent again is not NULL. An image that says so is no whole row: Postgres passes
         // the key image of a partition off as one when only the root of the partitions has REPLICA IDENTITY FULL.
@@ -184,7 +189,7 @@ fn earlier<'a>(index: usize, in_identity: bool, old: OldImage<'a>) -> Value<'a> 
 }
 
 #[cold]
-fn unchanged(column: &str) -> DocumentError {
+pub(super) fn unchanged(column: &str) -> DocumentError {
     DocumentError::Unchanged { column: column.to_owned() }
 }
 
