@@ -15,6 +15,7 @@ use super::write::{earlier, unchanged};
 use super::{Field, Problem, field_name};
 use crate::Scratch;
 use crate::error::{DocumentError, Malformed};
+use crate::value::json;
 
 /// The column whose content is the document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +45,7 @@ impl Content {
     }
 
     /// Appends the document. What was written before an error is the caller's to take back.
+    #[inline(never)]
     pub(super) fn write(
         &self,
         new: &Row<'_>,
@@ -51,7 +53,7 @@ impl Content {
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Result<(), DocumentError> {
-        let Field { index, in_identity, name, writer, .. } = &self.field;
+        let Field { index, in_identity, name, .. } = &self.field;
         let value = match new.get(*index) {
             Value::Unchanged => earlier(*index, *in_identity, old),
             sent => sent,
@@ -60,7 +62,7 @@ impl Content {
             Value::Unchanged => return Err(unchanged(name)),
             Value::Null => Err(Malformed::new(0, "a JSON object, not NULL")),
             Value::Text(text) => {
-                must_be_object(text).and_then(|()| writer.write(text, scratch, out))
+                must_be_object(text).and_then(|()| json::write(text, &mut scratch.json, out))
             }
         };
         written.map_err(|error| error.of(name))

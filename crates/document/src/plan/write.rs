@@ -119,9 +119,6 @@ impl Plan {
     ) -> Result<(), DocumentError> {
         let start = out.len();
         self.check_width(new, old)?;
-        if let Some(content) = &self.content {
-            return content.write(new, old, scratch, out);
-        }
         for field in &self.fields {
             out.extend_from_slice(&field.prefix);
             let value = match new.get(field.index) {
@@ -139,8 +136,29 @@ impl Plan {
                 Value::Unchanged => missing(field, out.len() - start)?,
             }
         }
-        out.extend_from_slice(if self.fields.is_empty() { b"{}" } else { b"}" });
+        if self.fields.is_empty() {
+            return self.append_alone(new, old, scratch, out);
+        }
+        out.push(b'}');
         Ok(())
+    }
+
+    /// The document of a plan without fields, out of the way of those that have some.
+    #[inline(never)]
+    fn append_alone(
+        &self,
+        new: &Row<'_>,
+        old: OldImage<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DocumentError> {
+        match &self.content {
+            Some(content) => content.write(new, old, scratch, out),
+            None => {
+                out.extend_from_slice(b"{}");
+                Ok(())
+            }
+        }
     }
 
     /// A row of another width is of another shape of the table, and its columns would be mistaken.

@@ -38,7 +38,7 @@ enum Open {
 }
 
 /// Appends the value without white space.
-pub(super) fn write(text: &[u8], stack: &mut Stack, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(crate) fn write(text: &[u8], stack: &mut Stack, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let text = utf8(text)?;
     out.reserve(text.len());
     stack.open.clear();
