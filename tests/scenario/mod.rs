@@ -42,6 +42,8 @@ scenarios!(
     copy_cut,
     differential,
     encodings,
+    events,
+    events_input,
     faults,
     gate,
     generations,

@@ -10,6 +10,7 @@ pub mod held;
 pub mod http;
 pub mod log;
 pub mod oracle;
+pub mod outbox;
 pub mod postgres;
 pub mod sampler;
 pub mod search;

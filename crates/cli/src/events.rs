@@ -155,7 +155,11 @@ pub(crate) async fn wake(config: &Config, source: &Source) -> Result<(), Failure
 }
 
 /// How it is read, and who holds events back.
-pub(crate) async fn status(config: &Config, source: &Source, taken: bool) -> Result<Value, Failure> {
+pub(crate) async fn status(
+    config: &Config,
+    source: &Source,
+    taken: bool,
+) -> Result<Value, Failure> {
     let Ok(table) = table(config, source).await else { return Ok(Value::Null) };
     let events = described(config, &table)?;
     let mut session = Session::connect(&source.info).await?;

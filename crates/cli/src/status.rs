@@ -159,7 +159,8 @@ impl Status {
             let text = |at: &str| events[at].as_str().unwrap_or_default().to_owned();
             lines.push(("events", format!("{}, by {}", text("table"), text("order"))));
             let oldest = &events["oldest_transaction"];
-            if let (Some(who), Some(seconds)) = (oldest["who"].as_str(), oldest["seconds"].as_u64()) {
+            if let (Some(who), Some(seconds)) = (oldest["who"].as_str(), oldest["seconds"].as_u64())
+            {
                 lines.push(("oldest", format!("{who}, open for {seconds} s")));
             }
         }

@@ -32,7 +32,10 @@ fn statement(table: &Table, range: &Range, wanted: Option<String>, places: bool)
     if let Some(query) = &table.query {
         columns.extend(places.then(|| PLACE_IN_QUERY.to_owned()));
         let wanted = wanted.map_or_else(String::new, |wanted| format!(" WHERE {wanted}"));
-        return format!("COPY (SELECT {} FROM ({query}) query{wanted}) TO STDOUT", columns.join(", "));
+        return format!(
+            "COPY (SELECT {} FROM ({query}) query{wanted}) TO STDOUT",
+            columns.join(", ")
+        );
     }
     columns.extend(places.then(|| PLACE.to_owned()));
     let filter = table.row_filter.as_ref().map(|filter| format!("({filter})"));
@@ -152,7 +155,8 @@ impl<'a> Copy<'a> {
         extra: &[&str],
     ) -> Result<Self> {
         let columns = table.columns.iter().map(|column| wal::identifier(&column.name));
-        let columns: Vec<_> = columns.chain(extra.iter().map(|name| wal::identifier(name))).collect();
+        let columns: Vec<_> =
+            columns.chain(extra.iter().map(|name| wal::identifier(name))).collect();
         let statement = format!("COPY (SELECT {} FROM {relation}) TO STDOUT", columns.join(", "));
         let copy = Copy::of(session, table, &table.name, &statement).await?;
         Ok(Copy { extra: extra.len(), ..copy })

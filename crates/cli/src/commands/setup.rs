@@ -57,7 +57,9 @@ async fn of_events(config: &Config) -> Result<ExitCode, Failure> {
     let made = crate::events::ensure(config, &Source::connect(config).await?).await?;
     let schema = &config.events.schema;
     answer(false, &json!(null), || match made {
-        true => format!("what is needed to read events is in the schema {schema}; next: wal2es run"),
+        true => {
+            format!("what is needed to read events is in the schema {schema}; next: wal2es run")
+        }
         false => "nothing has to be made to read events; next: wal2es run".to_owned(),
     });
     Ok(ExitCode::SUCCESS)

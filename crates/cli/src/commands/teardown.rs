@@ -47,8 +47,8 @@ pub(super) async fn perform(
         ));
     }
     // One for events is somebody else's.
-    let has_publication = !config.by_events()
-        && snapshot::catalog::publication(client, publication).await?.is_some();
+    let has_publication =
+        !config.by_events() && snapshot::catalog::publication(client, publication).await?.is_some();
     let indexes = found.state.iter().flat_map(|state| state.indexes.iter().chain(&state.detached));
     let mut names: Vec<String> = indexes.flat_map(|index| index.all()).cloned().collect();
     names.sort();

@@ -57,7 +57,7 @@ impl Default for Events {
 }
 
 /// Texts by the column that they may stand in.
-pub type ByColumn = BTreeMap<String, Texts>;
+pub(crate) type ByColumn = BTreeMap<String, Texts>;
 
 impl Events {
     /// How it is known which events are all there.
@@ -133,7 +133,13 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     let ranges = [
         ("sweep", events.sweep, second / 10, day, "60s"),
         ("lock_timeout", events.lock_timeout, second / 1000, second * 10, "200ms"),
-        ("poll", events.poll.max(second / 100), second / 100, day, "0s, which waits for writers to notify"),
+        (
+            "poll",
+            events.poll.max(second / 100),
+            second / 100,
+            day,
+            "0s, which waits for writers to notify",
+        ),
     ];
     for (key, value, least, most, default) in ranges {
         if !(least..=most).contains(&value) {

@@ -19,8 +19,8 @@ use serde_json::{Map, Value};
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
-use interpolate::Text;
 pub(crate) use events::{ByColumn, Events};
+use interpolate::Text;
 pub(crate) use interpolate::Texts;
 
 /// The whole file.

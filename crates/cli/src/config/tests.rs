@@ -152,13 +152,17 @@ fn the_environment_overrides_the_file() {
 #[test]
 fn the_table_of_events_and_its_indices() {
     let check = |events: &str, index: &str| {
-        let text = format!("target: {{url: x}}\nsource: {{capture: events}}\nevents: {{{events}}}\nindexes:\n- {{{index}}}\n");
+        let text = format!(
+            "target: {{url: x}}\nsource: {{capture: events}}\nevents: {{{events}}}\nindexes:\n- {{{index}}}\n"
+        );
         Config::parse(&text).unwrap().check().map_err(|failure| failure.to_string())
     };
     let fine = "table: outbox, id: key, only: {kind: [a, b]}, deletes: {op: gone}, payload: doc, properties: {n: {type: long}}";
-    for events in
-        ["table: outbox", "table: outbox, order: table-lock, poll: 1s", "table: outbox, order: stream, fill: connector"]
-    {
+    for events in [
+        "table: outbox",
+        "table: outbox, order: table-lock, poll: 1s",
+        "table: outbox, order: stream, fill: connector",
+    ] {
         check(events, fine).unwrap();
     }
     for (events, index, said) in [
@@ -169,7 +173,11 @@ fn the_table_of_events_and_its_indices() {
         ("table: outbox, poll: 1ms", "table: outbox", "events.poll must be between 10ms and"),
         ("table: outbox", "table: other", "not of the table of events"),
         ("table: outbox", "table: outbox, deletes: {op: D}", "an index without `id`"),
-        ("table: outbox", "table: outbox, properties: {n: {type: long}}", "`payload`, which is not named"),
+        (
+            "table: outbox",
+            "table: outbox, properties: {n: {type: long}}",
+            "`payload`, which is not named",
+        ),
     ] {
         let error = check(events, index).unwrap_err();
         assert!(error.contains(said), "{error}");

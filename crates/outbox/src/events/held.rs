@@ -21,7 +21,8 @@ impl Events {
     pub async fn held_by(&self, session: &mut Session) -> Result<Option<HeldBy>> {
         let oldest = match self.order {
             Order::TransactionId { .. } => {
-                "WHERE a.backend_xid IS NOT NULL ORDER BY pg_catalog.age(a.backend_xid) DESC".to_owned()
+                "WHERE a.backend_xid IS NOT NULL ORDER BY pg_catalog.age(a.backend_xid) DESC"
+                    .to_owned()
             }
             Order::TableLock { .. } => format!(
                 "JOIN pg_catalog.pg_locks l ON l.pid = a.pid AND l.relation = {} AND l.granted \

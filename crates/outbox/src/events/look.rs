@@ -88,14 +88,22 @@ impl Events {
         }
         if not_null != "t" {
             found.problem(
-                format!("{}.{column} may be NULL, and such an event would never be read", self.table),
+                format!(
+                    "{}.{column} may be NULL, and such an event would never be read",
+                    self.table
+                ),
                 format!("ALTER TABLE {table} ALTER COLUMN {quoted} SET NOT NULL"),
             );
         }
         if !default.contains("pg_current_xact_id()") {
             found.problem(
-                format!("{}.{column} does not have the writer's transaction by default", self.table),
-                format!("ALTER TABLE {table} ALTER COLUMN {quoted} SET DEFAULT pg_current_xact_id()"),
+                format!(
+                    "{}.{column} does not have the writer's transaction by default",
+                    self.table
+                ),
+                format!(
+                    "ALTER TABLE {table} ALTER COLUMN {quoted} SET DEFAULT pg_current_xact_id()"
+                ),
             );
         }
         if indexed != "t" {
@@ -119,7 +127,8 @@ impl Events {
             return Ok(());
         }
         let sql = format!(
-            "SELECT s.oid::pg_catalog.regclass, q.seqcache, q.seqcycle, q.seqincrement \
+            "SELECT s.oid::pg_catalog.regclass, q.seqcache, q.seqcycle, q.seqincrement, \
+                    pg_catalog.has_sequence_privilege(s.oid, 'SELECT, USAGE'), current_user \
                FROM ({}) s JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid",
             self.sequence()
         );
@@ -137,6 +146,14 @@ impl Events {
             return Ok(());
         };
         let sequence = text(row, 0);
+        // Without it the server gives NULL for the last id.
+        if text(row, 4) != "t" && matches!(self.order, Order::TableLock { .. }) {
+            let role = text(row, 5);
+            found.problem(
+                format!("the role {role} may not read the sequence {sequence}"),
+                format!("GRANT SELECT ON SEQUENCE {sequence} TO {}", wal::identifier(&role)),
+            );
+        }
         for (wrong, why, remedy) in [
             (
                 text(row, 1) != "1",
@@ -207,8 +224,14 @@ impl Events {
             found.problem(format!("there is no table {}", self.own("events_stream")), SETUP);
         } else if mark != self.mark() {
             found.problem(
-                format!("what is in the schema {} says that it is {mark:?}, not {:?}", self.schema, self.mark()),
-                format!("{SETUP} if this is how it is to be now, or name another schema (events.schema)"),
+                format!(
+                    "what is in the schema {} says that it is {mark:?}, not {:?}",
+                    self.schema,
+                    self.mark()
+                ),
+                format!(
+                    "{SETUP} if this is how it is to be now, or name another schema (events.schema)"
+                ),
             );
         } else if fill != Fill::Function {
             self.look_at_trigger(session, STREAM, found).await?;
@@ -230,7 +253,9 @@ impl Events {
         );
         if session.one(DOING, &sql).await?.as_deref() != Some("t") {
             let remedy = match what {
-                WAKE => format!("{SETUP}, or have the table looked at now and then: events.poll: 1s"),
+                WAKE => {
+                    format!("{SETUP}, or have the table looked at now and then: events.poll: 1s")
+                }
                 _ => format!("{SETUP}, which gives the events since then their places"),
             };
             let what = format!("{} has no trigger {name}, or it is disabled", self.table);

@@ -32,8 +32,7 @@ impl Projection {
     }
 
     fn deletes(&self) -> String {
-        let empty =
-            self.payload.iter().map(|payload| format!("{} IS NULL", identifier(payload)));
+        let empty = self.payload.iter().map(|payload| format!("{} IS NULL", identifier(payload)));
         let all: Vec<String> = self.deletes.iter().map(one_of).chain(empty).collect();
         match all.is_empty() {
             true => "false".to_owned(),

@@ -120,8 +120,10 @@ impl Reader {
                 Place { from: 0, to: last, last }
             }
             Order::Stream { .. } => {
-                let sql =
-                    format!("SELECT COALESCE(max(id), 0) FROM {}", self.events.own("events_stream"));
+                let sql = format!(
+                    "SELECT COALESCE(max(id), 0) FROM {}",
+                    self.events.own("events_stream")
+                );
                 Place { last: self.session.value(DOING, &sql).await?, ..Place::default() }
             }
         })
@@ -250,7 +252,9 @@ impl Reader {
                 Ok(Some(drawn))
             }
             // lock_not_available, deadlock_detected
-            Err(error) if error.db_error().is_some_and(|db| matches!(&*db.code, "55P03" | "40P01")) => {
+            Err(error)
+                if error.db_error().is_some_and(|db| matches!(&*db.code, "55P03" | "40P01")) =>
+            {
                 self.session.rows(DOING, "ROLLBACK").await?;
                 self.refused += 1;
                 Ok(None)
@@ -304,7 +308,9 @@ impl Reader {
         let within = match &self.events.order {
             Order::TransactionId { column } => {
                 let column = identifier(column);
-                format!("{column} >= '{from}'::xid8 AND {column} < '{to}'::xid8 AND {NUMBER} > {last}")
+                format!(
+                    "{column} >= '{from}'::xid8 AND {column} < '{to}'::xid8 AND {NUMBER} > {last}"
+                )
             }
             _ => format!("{NUMBER} > {last} AND {NUMBER} <= {to}"),
         };

@@ -80,10 +80,7 @@ impl Taken {
             .map(|(what, remedy)| format!("{what}. Remedy: {remedy}"))
             .collect();
         if !told.is_empty() {
-            return Err(Failure::config(
-                told.join("\nwal2es: "),
-                "as said with each",
-            ));
+            return Err(Failure::config(told.join("\nwal2es: "), "as said with each"));
         }
         Ok(format!("events {} by {}", events.oid, context.config.events.order))
     }
@@ -131,8 +128,11 @@ impl Taken {
             last.insert(change.id, (change.version, change.document));
         };
         self.reader.changes(span, &one.table, &one.plan, projection, keep).await?;
-        writes.extend(last.into_iter().map(|(id, (version, document))| {
-            Write { at, id, version: Version::from_raw(version), document }
+        writes.extend(last.into_iter().map(|(id, (version, document))| Write {
+            at,
+            id,
+            version: Version::from_raw(version),
+            document,
         }));
         Ok(())
     }

@@ -168,7 +168,11 @@ impl Taker {
     }
 
     /// A little of what can wait.
-    pub(super) async fn tidy(&mut self, context: &Context, applier: &Applier) -> Result<(), Failure> {
+    pub(super) async fn tidy(
+        &mut self,
+        context: &Context,
+        applier: &Applier,
+    ) -> Result<(), Failure> {
         match self {
             Taker::Queue(_) => Ok(()),
             Taker::Events(events) => events.forget(context, applier).await,
