@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Scenario;
 use crate::support::case::Case;
 use crate::support::connector::Connector;
+use crate::support::fault::{Answers, Canned, End, Fault, Protocol, Proxy};
 use crate::support::oracle;
 use crate::support::outbox::{self, ORDERS};
 use crate::support::seed::Seed;
@@ -20,6 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("by_places_of_a_trigger_under_load_and_killed", || under_load_and_killed(2)),
     Scenario::new("by_places_of_a_function_under_load_and_killed", || under_load_and_killed(3)),
     Scenario::new("by_places_of_the_connector_under_load_and_killed", || under_load_and_killed(4)),
+    Scenario::new("cut_off_from_both_servers", cut_off_from_both_servers),
     Scenario::new("what_readers_by_id_lose", what_readers_by_id_lose),
     Scenario::new("what_readers_by_transaction_turn_round", what_readers_by_transaction_turn_round),
     Scenario::new("places_have_no_gaps", places_have_no_gaps),
@@ -125,6 +127,47 @@ fn under_load_and_killed(way: usize) {
     equal(&mut case, &["kv", "log", "slow"]);
     case.command(&["teardown", "--indices"]).expect_success();
     case.execute("INSERT INTO kv VALUES (9999, 1, 'after')");
+}
+
+/// Answers that are lost or replaced, a target that is away, connections that end or are forgotten, on both sides.
+fn cut_off_from_both_servers() {
+    let postgres = own_server();
+    let search = &shared::pair().search;
+    let port = |server: &Server, fact: &str| server.fact(fact).rsplit(':').next().unwrap().parse().unwrap();
+    for (at, (order, fill)) in [ORDERS[0], ORDERS[1], ORDERS[4]].into_iter().enumerate() {
+        let mut seed = Seed::new();
+        let mut rng = seed.fork();
+        let source = Proxy::start(Protocol::Bytes, port(&postgres, "port"), rng.fork());
+        let target = Proxy::start(Protocol::Http, port(search, "url"), rng.fork());
+        let mut case = Case::on(&format!("events_cut_{at}"), &postgres, search);
+        case.through(&source, &target);
+        outbox::prepare(&mut case, order, fill);
+        case.execute("CREATE TABLE kv (k int PRIMARY KEY, n bigint, t text); CREATE TABLE log (n bigint PRIMARY KEY, t text)");
+        outbox::events_of(&mut case, "kv", "k", &json!({}));
+        outbox::events_of(&mut case, "log", "n", &json!({}));
+        let mut connector = case.run();
+        let workload = Workload::start(&case, seed.fork(), Duration::from_millis(1));
+        let faults = [
+            Fault::Answered(Answers::Lost, 40),
+            Fault::Answered(Answers::After(Canned::Gateway(502)), 40),
+            Fault::Answered(Answers::Instead(Canned::TooMany), 40),
+            Fault::Answered(Answers::HalfAsked(700), 40),
+            Fault::Refused,
+            Fault::Stalled,
+        ];
+        for fault in faults {
+            target.set(fault);
+            let more = workload.done() + rng.u64(20..60);
+            wait_for("the load", PATIENCE, || (workload.done() > more).then_some(()));
+            let end = [End::Cut, End::Reset, End::Forgotten][rng.usize(0..3)];
+            if rng.bool() { source.end(end) } else { target.end(end) }
+            target.heal();
+        }
+        workload.stop();
+        check(&mut case, &["kv", "log"]);
+        connector.must_run();
+        connector.stop();
+    }
 }
 
 /// `WHERE id > last` passes an event over that commits after a later one was read.

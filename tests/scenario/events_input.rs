@@ -15,6 +15,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("tables_that_would_lose_events", tables_that_would_lose_events),
     Scenario::new("places_that_are_not_given", places_that_are_not_given),
     Scenario::new("events_of_another_server", events_of_another_server),
+    Scenario::new("numbers_that_begin_again", numbers_that_begin_again),
     Scenario::new("by_a_role_of_few_rights", by_a_role_of_few_rights),
     Scenario::new("a_trigger_that_fails_says_whose_it_is", a_trigger_that_fails_says_whose_it_is),
     Scenario::new("compared_with_all_events", compared_with_all_events),
@@ -30,7 +31,7 @@ fn own_server() -> Server {
     Server::start(&shared::postgres_kind(), &["--set", "wal_level=replica"])
 }
 
-fn index(case: &mut Case, name: &str, more: Value) {
+fn index(case: &mut Case, name: &str, more: &Value) {
     let mut index = json!({"name": format!("{}-{name}", case.name.replace('_', "-")), "table": "public.outbox"});
     index.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     case.config["indexes"].as_array_mut().unwrap().push(index);
@@ -54,8 +55,8 @@ fn write(case: &mut Case, kind: &str, key: &str, op: &str, payload: &str) {
 fn each_event_is_a_document() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_append");
-    index(&mut case, "all", json!({"exclude": ["transaction_id"]}));
-    index(&mut case, "some", json!({"only": {"kind": ["a", "b"], "op": "U"}, "columns": ["id", "key"]}));
+    index(&mut case, "all", &json!({"exclude": ["transaction_id"]}));
+    index(&mut case, "some", &json!({"only": {"kind": ["a", "b"], "op": "U"}, "columns": ["id", "key"]}));
     write(&mut case, "a", "x", "U", r#"{"n": 1}"#);
     let connector = case.run();
     write(&mut case, "b", "x", "U", r#"{"n": 1.50}"#);
@@ -76,8 +77,8 @@ fn columns_of_the_last_event() {
     let mut case = case(&postgres, "events_columns");
     case.execute("ALTER TABLE outbox ADD COLUMN at timestamptz, ADD COLUMN n numeric(10,2)");
     let columns = json!(["kind", "key", "n"]);
-    index(&mut case, "pair", json!({"id": ["kind", "key"], "columns": columns, "deletes": {"op": ["D", "X"]}}));
-    index(&mut case, "at", json!({"id": "at", "columns": ["n"]}));
+    index(&mut case, "pair", &json!({"id": ["kind", "key"], "columns": columns, "deletes": {"op": ["D", "X"]}}));
+    index(&mut case, "at", &json!({"id": "at", "columns": ["n"]}));
     case.execute(
         "SET TimeZone = 'Asia/Tokyo'; INSERT INTO outbox (kind, key, op, at, n) VALUES \
            ('a', 'x', 'U', '2024-01-01 00:00Z', 1), ('a', 'x', 'U', '2024-01-01 00:00Z', 1.50), ('a', 'y', 'U', NULL, 2), \
@@ -108,7 +109,7 @@ fn payloads_of_all_kinds() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_payload");
     let properties = json!({"n": {"type": "long"}, "name": {"type": "keyword"}});
-    index(&mut case, "one", json!({"id": "key", "payload": "payload", "deletes": {"op": "D"}, "properties": properties}));
+    index(&mut case, "one", &json!({"id": "key", "payload": "payload", "deletes": {"op": "D"}, "properties": properties}));
     write(&mut case, "", "1", "U", r#"{"n": 1, "name": "ö", "more": {"deep": [1, 2.50, 12345678901234567890123]}}"#);
     write(&mut case, "", "2", "U", "[1, 2]");
     let mut connector = case.run();
@@ -149,7 +150,7 @@ fn payloads_of_all_kinds() {
 fn tables_that_would_lose_events() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_bad");
-    index(&mut case, "one", json!({"id": "key", "payload": "payload"}));
+    index(&mut case, "one", &json!({"id": "key", "payload": "payload"}));
     let plain = "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text, payload jsonb";
     let xid = "transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id()";
     let tables: [(&str, String, &[&str]); 11] = [
@@ -195,7 +196,7 @@ fn places_that_are_not_given() {
         let mut case = Case::on(&format!("events_place_{fill}"), &postgres, &shared::pair().search);
         outbox::prepare(&mut case, "stream", fill);
         case.execute("ALTER TABLE outbox ALTER COLUMN id TYPE bigint");
-        index(&mut case, "one", json!({"id": "key", "payload": "payload"}));
+        index(&mut case, "one", &json!({"id": "key", "payload": "payload"}));
         write(&mut case, "", "1", "U", r#"{"n": 1}"#);
         let mut connector = case.run();
         assert_eq!(count(&case, "one"), Some(1));
@@ -230,7 +231,7 @@ fn places_that_are_not_given() {
 fn events_of_another_server() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_foreign");
-    index(&mut case, "one", json!({"id": "key", "payload": "payload"}));
+    index(&mut case, "one", &json!({"id": "key", "payload": "payload"}));
     write(&mut case, "", "1", "U", r#"{"n": 1}"#);
     case.execute("INSERT INTO outbox (key, payload, transaction_id) VALUES ('2', '{}', '999999999')");
     let said = case.command(&["run", "--setup"]).expect(3, &["restored from another one", "pg_current_xact_id()"]);
@@ -241,12 +242,32 @@ fn events_of_another_server() {
     connector.stop();
 }
 
+/// Versions are made of the numbers: they would be taken for what is older.
+fn numbers_that_begin_again() {
+    let postgres = own_server();
+    let mut case = case(&postgres, "events_again");
+    index(&mut case, "one", &json!({"id": "key", "payload": "payload"}));
+    for n in 0..5 {
+        write(&mut case, "", "1", "U", &format!("{{\"n\": {n}}}"));
+    }
+    let mut connector = case.run();
+    write(&mut case, "", "2", "U", "{}");
+    case.settle();
+    case.execute("TRUNCATE outbox RESTART IDENTITY");
+    write(&mut case, "", "1", "U", r#"{"n": 9}"#);
+    wait_for("its end", PATIENCE, || connector.ended());
+    assert!(connector.log().contains("began again"), "{}", connector.log());
+    case.command(&["run"]).expect(3, &["began again", "wal2es resync"]);
+    case.command(&["resync"]).expect_success();
+    assert_eq!(document(&case, "one", "1"), Some(json!({"n": 9})));
+}
+
 fn by_a_role_of_few_rights() {
     let postgres = own_server();
     for (order, fill) in outbox::ORDERS {
         let mut case = Case::on(&format!("events_role_{}{fill}", &order[..2]), &postgres, &shared::pair().search);
         outbox::prepare(&mut case, order, fill);
-        index(&mut case, "one", json!({"id": "key", "payload": "payload"}));
+        index(&mut case, "one", &json!({"id": "key", "payload": "payload"}));
         case.command(&["setup"]).expect_success();
         case.execute(
             "DROP ROLE IF EXISTS events_reader, events_writer; CREATE ROLE events_reader LOGIN; CREATE ROLE events_writer LOGIN; \
@@ -285,7 +306,7 @@ fn by_a_role_of_few_rights() {
 fn a_trigger_that_fails_says_whose_it_is() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_trigger");
-    index(&mut case, "one", json!({"id": "key", "payload": "payload"}));
+    index(&mut case, "one", &json!({"id": "key", "payload": "payload"}));
     case.command(&["setup"]).expect_success();
     case.execute("DROP TABLE wal2es.reader");
     let error = case.sql.batch_execute("INSERT INTO outbox (key) VALUES ('1')").unwrap_err();
@@ -309,7 +330,7 @@ fn a_trigger_that_fails_says_whose_it_is() {
 fn compared_with_all_events() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_verify");
-    index(&mut case, "one", json!({"id": "key", "payload": "payload", "deletes": {"op": "D"}}));
+    index(&mut case, "one", &json!({"id": "key", "payload": "payload", "deletes": {"op": "D"}}));
     case.execute(
         "INSERT INTO outbox (key, op, payload) SELECT n % 500, CASE WHEN n % 7 = 0 THEN 'D' ELSE 'U' END, jsonb_build_object('n', n) \
            FROM generate_series(1, 3000) n",

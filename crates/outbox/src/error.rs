@@ -36,6 +36,18 @@ pub enum Error {
         /// The first number that no transaction has had.
         next: u64,
     },
+    /// Numbers that were used before are drawn again.
+    #[error(
+        "{table}: the numbers of events began again: {last} is the last one, and {highest} was there before"
+    )]
+    BeganAgain {
+        /// The table of events.
+        table: change::TableName,
+        /// The last number that was drawn.
+        last: u64,
+        /// The highest number that was seen.
+        highest: u64,
+    },
     /// Writers kept the table to themselves.
     #[error("{0} could not be locked for a moment: transactions that take long are writing to it")]
     Locked(change::TableName),
@@ -60,7 +72,10 @@ impl Error {
             Error::Server { source, .. } => source.kind(),
             Error::Rows(error) => error.kind(),
             Error::Locked(_) => wal::Kind::Transient,
-            Error::Answer { .. } | Error::Row { .. } | Error::Foreign { .. } => wal::Kind::Definite,
+            Error::Answer { .. }
+            | Error::Row { .. }
+            | Error::Foreign { .. }
+            | Error::BeganAgain { .. } => wal::Kind::Definite,
         }
     }
 }

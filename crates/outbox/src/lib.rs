@@ -22,6 +22,8 @@
 //! TRUNCATE locks out every writer of its table, so its entry has an id above all before and below all after. Of a partition
 //! that is truncated alone nobody knows what was in it, unless the whole table was truncated too and neither has been taken
 //! yet: then every row of before is gone, and every one since has an entry that has not been taken either.
+//!
+//! [`events`] is for a table that an application itself adds events to: see there.
 
 mod bell;
 mod consumer;

@@ -17,6 +17,7 @@ pub struct Session {
     /// `wal_segment_size`, in bytes.
     segment: u64,
     prepares: bool,
+    pid: u32,
 }
 
 /// Where the log is.
@@ -45,12 +46,13 @@ impl Session {
             Err(error) if error.db_error().is_none() => return Err(failed(error)),
             _ => {}
         }
-        let mut session = Session { connection, segment: 16 << 20, prepares: true };
+        let mut session = Session { connection, segment: 16 << 20, prepares: true, pid: 0 };
         let setting =
             |name| format!("SELECT setting FROM pg_catalog.pg_settings WHERE name = '{name}'");
         const DOING: &str = "asking for settings";
         let segment = session.one(DOING, &setting("wal_segment_size")).await?;
         session.segment = segment.and_then(|text| text.parse().ok()).unwrap_or(session.segment);
+        session.pid = session.value(DOING, "SELECT pg_catalog.pg_backend_pid()").await?;
         let prepared = session.one(DOING, &setting("max_prepared_transactions")).await?;
         session.prepares = prepared.as_deref() != Some("0");
         Ok(session)
@@ -59,6 +61,11 @@ impl Session {
     /// The connection, for other questions.
     pub fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// The process of the server that it is of.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Transactions may be prepared, which none can be that has notified.

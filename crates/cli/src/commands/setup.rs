@@ -15,8 +15,8 @@ use crate::{planned, relations};
 pub(super) async fn perform(config: &Config, print: bool) -> Result<ExitCode, Failure> {
     if print {
         let sql = match (config.by_queue(), config.by_events()) {
-            (true, _) => crate::queue::script(config).await?,
-            (_, true) => crate::events::script(config).await?,
+            (true, _) => with_grants(&crate::queue::script(config).await?, &config.queue.schema),
+            (_, true) => with_grants(&crate::events::script(config).await?, &config.events.schema),
             _ => script(config),
         };
         answer(false, &json!(sql), || sql.clone());
@@ -181,6 +181,15 @@ fn not_allowed(error: tokio_postgres::Error, sql: &str) -> Failure {
         );
     }
     error.into()
+}
+
+/// With what the role of the connector needs, if that is not the owner of the tables.
+fn with_grants(sql: &str, schema: &str) -> String {
+    let schema = wal::identifier(schema);
+    format!(
+        "{sql}\n-- What the role of the connector needs (name it as in source.url), beside SELECT on the tables:\n\
+         -- GRANT USAGE ON SCHEMA {schema} TO wal2es; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO wal2es;"
+    )
 }
 
 /// The SQL for an administrator.

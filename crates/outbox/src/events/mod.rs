@@ -87,22 +87,23 @@ pub enum Fill {
 }
 
 /// How far a reader has come. For transactions: those from `from` and below `to` are being read, up to the event `last`. For
-/// the lock: all up to `to` is there. Else only `last` counts.
+/// the lock: all up to `to` is there. Else only `last` counts. No number above `highest` was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) last: u64,
+    pub(crate) highest: u64,
 }
 
-/// `from:to:last`.
+/// `from:to:last:highest`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.from, self.to, self.last)
+        write!(f, "{}:{}:{}:{}", self.from, self.to, self.last, self.highest)
     }
 }
 
-/// The text is not of the form `from:to:last`.
+/// The text is not of the form `from:to:last:highest`.
 #[derive(Debug)]
 pub struct NoPlace;
 
@@ -112,7 +113,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, NoPlace> {
         let mut parts = text.split(':').map(|part| part.parse().map_err(|_| NoPlace));
         let mut next = || parts.next().unwrap_or(Err(NoPlace));
-        Ok(Place { from: next()?, to: next()?, last: next()? })
+        Ok(Place { from: next()?, to: next()?, last: next()?, highest: next()? })
     }
 }
 
@@ -157,6 +158,19 @@ impl Events {
         }
     }
 
+    /// The last number that was drawn, which never falls, as a query; no row where nobody knows.
+    fn last_drawn(&self) -> String {
+        match self.order {
+            Order::Stream { .. } => self.last_number(),
+            _ => format!(
+                "SELECT GREATEST(pg_catalog.pg_sequence_last_value(s.oid), (SELECT max({}) FROM {})) FROM ({}) s",
+                identifier(&self.id),
+                self.table.quoted(),
+                self.sequence()
+            ),
+        }
+    }
+
     /// The sequence that the ids come from, as a query with one row or none.
     fn sequence(&self) -> String {
         format!(
@@ -184,9 +198,9 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_written() {
-        let place = Place { from: 731, to: u64::MAX, last: 9 };
+        let place = Place { from: 731, to: u64::MAX, last: 9, highest: 10 };
         assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
-        for wrong in ["", "1:2", "1:2:x", "a:b:c"] {
+        for wrong in ["", "1:2:3", "1:2:3:x", "a:b:c:d"] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }

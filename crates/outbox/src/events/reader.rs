@@ -108,16 +108,16 @@ impl Reader {
     /// # Errors
     /// The connection fails, a number makes no sense.
     pub async fn now(&mut self) -> Result<Place> {
-        Ok(match &self.events.order {
+        let place = match &self.events.order {
             Order::TransactionId { .. } => {
                 let sql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())";
                 let xmin = self.session.value(DOING, sql).await?;
-                Place { from: xmin, to: xmin, last: 0 }
+                Place { from: xmin, to: xmin, ..Place::default() }
             }
             Order::TableLock { .. } => {
                 let last = self.settle_by_lock(0).await?;
                 let last = last.ok_or_else(|| Error::Locked(self.events.table.clone()))?;
-                Place { from: 0, to: last, last }
+                Place { to: last, last, ..Place::default() }
             }
             Order::Stream { .. } => {
                 let sql = format!(
@@ -126,7 +126,28 @@ impl Reader {
                 );
                 Place { last: self.session.value(DOING, &sql).await?, ..Place::default() }
             }
-        })
+        };
+        // Those that were drawn and are not there yet may be above.
+        let sql =
+            format!("SELECT COALESCE(max({NUMBER}), 0) FROM ({}) numbered", self.events.numbered());
+        Ok(Place { highest: self.session.value(DOING, &sql).await?, ..place })
+    }
+
+    /// Numbers still go upwards.
+    ///
+    /// # Errors
+    /// [`Error::BeganAgain`]; the connection fails.
+    pub async fn look_at_numbers(&mut self) -> Result<()> {
+        let sql = self.events.last_drawn();
+        let last = self.session.one(DOING, &sql).await?.and_then(|last| last.parse::<u64>().ok());
+        match last {
+            Some(last) if last < self.place.highest => Err(Error::BeganAgain {
+                table: self.events.table.clone(),
+                last,
+                highest: self.place.highest,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The next events, `most` at most.
@@ -155,7 +176,7 @@ impl Reader {
 
     /// Everything up to `place.to` has been read.
     fn is_at_end(&self) -> bool {
-        let Place { from, to, last } = self.place;
+        let Place { from, to, last, .. } = self.place;
         match self.events.order {
             Order::TransactionId { .. } => from >= to,
             Order::TableLock { .. } => last >= to,
@@ -224,7 +245,7 @@ impl Reader {
             Some(first) if first < xmin => (first, xmin.min(first.saturating_add(WINDOW))),
             _ => (xmin, xmin),
         };
-        self.place = Place { from, to, last: 0 };
+        self.place = Place { from, to, last: 0, ..self.place };
         self.seen = Some(Seen { position, end: to == xmin, all: to == xmin && !beyond });
         Ok(from < to || !beyond)
     }
@@ -304,7 +325,7 @@ impl Reader {
 
     /// The first events of what is all there and has not been read.
     async fn span(&mut self, most: u64) -> Result<Span> {
-        let Place { from, to, last } = self.place;
+        let Place { from, to, last, .. } = self.place;
         let within = match &self.events.order {
             Order::TransactionId { column } => {
                 let column = identifier(column);
@@ -327,16 +348,17 @@ impl Reader {
         let number = |at: usize| -> Option<u64> { rows.first()?.get(at)?.as_ref()?.parse().ok() };
         let nonsense = || Error::Answer { doing: DOING, what: format!("{rows:?}") };
         let (fit, found) = (number(0).ok_or_else(nonsense)?, number(2).ok_or_else(nonsense)?);
+        let highest = self.place.highest.max(number(1).unwrap_or(0));
         if fit == found && found < most {
             let next = match self.events.order {
-                Order::TransactionId { .. } => Place { from: to, to, last: 0 },
-                _ => Place { last: to, ..self.place },
+                Order::TransactionId { .. } => Place { from: to, to, last: 0, highest },
+                _ => Place { last: to, highest, ..self.place },
             };
             return Ok(self.of(within, fit, next, false));
         }
         let last = number(1).ok_or_else(nonsense)?;
         let condition = format!("{within} AND {NUMBER} <= {last}");
-        Ok(self.of(condition, fit, Place { last, ..self.place }, false))
+        Ok(self.of(condition, fit, Place { last, highest, ..self.place }, false))
     }
 
     /// What an event takes, as SQL.

@@ -17,7 +17,7 @@ impl Reader {
     pub async fn delete_before(&mut self, place: Place) -> Result<u64> {
         let events = self.events().clone();
         let (table, id) = (events.table.quoted(), identifier(&events.id));
-        let Place { from, to, last } = place;
+        let Place { from, to, last, .. } = place;
         let done = match &events.order {
             Order::TransactionId { column } => {
                 let column = identifier(column);

@@ -241,7 +241,7 @@ pub(super) fn same_connector(context: &Context, state: &State) -> Result<(), Fai
     same_formula(state)?;
     if state.capture != context.capture {
         return Err(Failure::rebuild(
-            "the indices were filled in another way (source.capture, or another trigger queue): the versions of their \
+            "the indices were filled in another way (source.capture, events.order, another trigger queue or table): the versions of their \
              documents are not comparable",
             ANEW,
         ));

@@ -61,7 +61,7 @@ pub(super) async fn begin(
             let indices = managed(&context, &state);
             indices.check_standing(&context.target, &state).await?;
             indices.check(&context.target).await?;
-            taker.go_on(&state.read_to)?;
+            taker.go_on(&state.read_to).await?;
             (state, indices)
         }
         (_, before) => {
@@ -86,7 +86,9 @@ pub(super) async fn begin(
 
 /// Without the events that were deleted, documents would be missing that only those made.
 fn must_be_all_there(context: &Context, before: Option<&State>) -> Result<(), Failure> {
-    let had_read = before.is_some_and(|before| before.step != Step::Copying);
+    let had_read = before.is_some_and(|before| {
+        before.step != Step::Copying && before.capture.starts_with("events ")
+    });
     match context.config.events.deletes() && context.events.is_some() && had_read {
         false => Ok(()),
         true => Err(Failure::stop(

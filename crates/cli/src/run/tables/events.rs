@@ -45,9 +45,9 @@ impl Taken {
     }
 
     /// Goes on from there.
-    pub(super) fn go_on(&mut self, place: &str) -> Result<(), Failure> {
+    pub(super) async fn go_on(&mut self, place: &str) -> Result<(), Failure> {
         self.reader.go_on(parse(place)?);
-        Ok(())
+        self.reader.look_at_numbers().await.map_err(explain)
     }
 
     /// The place to go on from after a copy that begins now. Writers may be in the way for a while.
@@ -87,6 +87,7 @@ impl Taken {
 
     /// What was right at the start may have been changed.
     pub(super) async fn look(&mut self, context: &Context) -> Result<(), Failure> {
+        self.reader.look_at_numbers().await.map_err(explain)?;
         let notified = context.config.events.is_notified();
         let events = self.reader.events().clone();
         let found = events.look(self.reader.session(), notified).await?;
@@ -201,6 +202,11 @@ fn explain(error: Error) -> Failure {
                 "UPDATE {} SET {column} = pg_current_xact_id() WHERE {column} >= '{next}'::xid8, then `wal2es resync`",
                 table.quoted()
             ),
+        ),
+        error @ Error::BeganAgain { .. } => Failure::resync(
+            format!("{error}: what they say would be taken for older than what the index has"),
+            "have the sequence go on above, and build the indices anew: `wal2es resync`",
+            None,
         ),
         error => error.into(),
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::wake::Wake;
+use super::watched::watched;
 use super::{Batch, NEVER, Taker, Write, lock_of};
 use crate::failure::Failure;
 use crate::run::{Context, DRAIN, LONGEST_PAUSE, load};
@@ -111,6 +112,8 @@ struct Session<'a> {
     goal: Lsn,
     /// When the tables were looked at.
     looked: Instant,
+    /// The process of the server that the taker's session is of.
+    pid: u32,
 }
 
 impl<'a> Session<'a> {
@@ -127,13 +130,15 @@ impl<'a> Session<'a> {
             None => info!("taking from the trigger queue"),
         }
         let (goal, looked) = (goal.unwrap_or(NEVER), Instant::now());
-        Ok(Session { context, source, applier, taker, wake, goal, looked })
+        let pid = taker.session().pid();
+        Ok(Session { context, source, applier, taker, wake, goal, looked, pid })
     }
 
     /// Until told to stop, or the goal is reached.
     async fn run(&mut self) -> Result<(), Failure> {
         while !self.is_reached() && !self.context.stop.is_cancelled() {
-            let batch = self.taker.take(self.context).await?;
+            let take = self.taker.take(self.context);
+            let batch = watched(&self.source.info, self.pid, take).await?;
             self.look_at_tables().await?;
             if batch.is_empty() {
                 if batch.complete {
@@ -141,15 +146,17 @@ impl<'a> Session<'a> {
                     self.applier.idle(batch.before.min(batch.flushed));
                 }
             } else {
-                self.wake.found(self.taker.session()).await?;
+                let found = self.wake.found(self.taker.session());
+                watched(&self.source.info, self.pid, found).await?;
                 if !self.deliver(&batch).await? {
                     return Ok(());
                 }
             }
-            if batch.at_end || batch.held {
+            if batch.at_end {
                 self.applier.caught_up();
             }
-            self.taker.tidy(self.context, self.applier).await?;
+            let tidy = self.taker.tidy(self.context, self.applier);
+            watched(&self.source.info, self.pid, tidy).await?;
             if batch.is_empty() {
                 self.rest(batch.held).await?;
             }
@@ -169,7 +176,10 @@ impl<'a> Session<'a> {
         let (goal, monitor) = (self.goal, &self.context.monitor);
         let pause = match held {
             true => self.wake.held(),
-            false => self.wake.nothing(self.taker.session()).await?,
+            false => {
+                let nothing = self.wake.nothing(self.taker.session());
+                watched(&self.source.info, self.pid, nothing).await?
+            }
         };
         let mut woken = std::pin::pin!(pause.wait());
         loop {
@@ -204,7 +214,8 @@ impl<'a> Session<'a> {
 
     /// Writes the batch, and forgets what it came from. False when told to stop before.
     async fn deliver(&mut self, batch: &Batch) -> Result<bool, Failure> {
-        self.taker.session().until_flushed().await?;
+        let flushed = async { Ok(self.taker.session().until_flushed().await?) };
+        watched(&self.source.info, self.pid, flushed).await?;
         let landed = {
             let stop = self.context.stop.clone();
             let write = write(self.applier, &stop, batch);
@@ -215,7 +226,8 @@ impl<'a> Session<'a> {
             }
         };
         if landed {
-            self.taker.done(&batch.receipt, self.applier).await?;
+            let done = self.taker.done(&batch.receipt, self.applier);
+            watched(&self.source.info, self.pid, done).await?;
         }
         Ok(landed)
     }

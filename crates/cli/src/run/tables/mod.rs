@@ -16,6 +16,7 @@ mod follow;
 mod queue;
 mod taker;
 mod wake;
+mod watched;
 
 use apply::State;
 use change::Lsn;

@@ -12,8 +12,8 @@ use crate::source::Source;
 
 /// See the module.
 pub(super) enum Taker {
-    Queue(Entries),
-    Events(Events),
+    Queue(Box<Entries>),
+    Events(Box<Events>),
 }
 
 /// What a key becomes.
@@ -89,18 +89,19 @@ impl Taker {
         place: &str,
     ) -> Result<Self, Failure> {
         match &context.events {
-            None => Ok(Taker::Queue(Entries::connect(&context.config, source).await?)),
+            None => Ok(Taker::Queue(Box::new(Entries::connect(&context.config, source).await?))),
             Some(events) => {
-                Ok(Taker::Events(Events::connect(source, events.clone(), place).await?))
+                let events = Events::connect(source, events.clone(), place).await?;
+                Ok(Taker::Events(Box::new(events)))
             }
         }
     }
 
     /// Goes on from there, if it knows a place.
-    pub(super) fn go_on(&mut self, place: &str) -> Result<(), Failure> {
+    pub(super) async fn go_on(&mut self, place: &str) -> Result<(), Failure> {
         match self {
             Taker::Queue(_) => Ok(()),
-            Taker::Events(events) => events.go_on(place),
+            Taker::Events(events) => events.go_on(place).await,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use outbox::{Bell, Session};
 use wal::{ConnInfo, Connection, Mode};
 
-use super::Taker;
+use super::{Taker, watched};
 use crate::failure::Failure;
 use crate::run::Context;
 
@@ -31,7 +31,7 @@ pub(super) struct Wake {
 
 enum Way {
     Poll(Duration),
-    Listen(Listener),
+    Listen(Box<Listener>),
 }
 
 struct Listener {
@@ -72,7 +72,7 @@ impl Wake {
         let sweep = if config.by_queue() { config.queue.sweep } else { config.events.sweep };
         let (state, sleepless) = (Sleep::Awake(Instant::now()), session.prepares());
         let listener = Listener { connection, bell, state, sweep, sleepless };
-        Ok(Wake { way: Way::Listen(listener), held })
+        Ok(Wake { way: Way::Listen(Box::new(listener)), held })
     }
 
     /// Nobody needs to notify any more.
@@ -151,7 +151,7 @@ impl Pause<'_> {
             Pause::UntilNotified { listener, at_most } => {
                 match tokio::time::timeout(at_most, listener.notified()).await {
                     Ok(notified) => Ok(notified?),
-                    Err(_) => Ok(()),
+                    Err(_) => watched::answers(listener).await,
                 }
             }
         }
