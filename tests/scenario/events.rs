@@ -155,12 +155,12 @@ fn cut_off_from_both_servers() {
             Fault::Refused,
             Fault::Stalled,
         ];
-        for fault in faults {
+        for (number, fault) in faults.into_iter().enumerate() {
             target.set(fault);
             let more = workload.done() + rng.u64(20..60);
             wait_for("the load", PATIENCE, || (workload.done() > more).then_some(()));
-            let end = [End::Cut, End::Reset, End::Forgotten][rng.usize(0..3)];
-            if rng.bool() { source.end(end) } else { target.end(end) }
+            let end = [End::Cut, End::Reset, End::Forgotten][number % 3];
+            if number % 2 == 0 { source.end(end) } else { target.end(end) }
             target.heal();
         }
         workload.stop();
