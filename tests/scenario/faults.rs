@@ -16,8 +16,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("seeds_that_found_something", seeds_that_found_something),
 ];
 
-/// Of every run of the tests. The last three kill the search server, add a column and add a table.
-const SEEDS: [u64; 6] = [1, 2, 3, 18, 24, 33];
+/// Of every run of the tests. After the first three: one that kills the search server, one that adds a column, one that adds a
+/// table, and two with a trigger queue.
+const SEEDS: [u64; 8] = [1, 2, 3, 18, 24, 33, 7, 28];
 
 /// Seeds have so many digits at most: they become names.
 const LARGEST: u64 = 1_000_000_000;
