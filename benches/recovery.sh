@@ -7,42 +7,18 @@
 #
 #   --rows N   rows that are written during each fault (200000)
 #   --runs N   how often (3)
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
+# shellcheck source=benches/servers.sh
+. "$(dirname "$0")/servers.sh"
 rows=200000 runs=3
-while [ $# -gt 0 ]; do
-  case $1 in
-    --rows) rows=$2; shift ;;
-    --runs) runs=$2; shift ;;
-    --help | -h) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "benches/recovery.sh: unknown option $1 (see --help)" >&2; exit 2 ;;
-  esac
-  shift
-done
+options rows runs -- "$@"
 
-cargo build --locked --release --quiet
-binary=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/wal2es
-
-data=$(mktemp -d)
-connector=
-end() {
-  [ -z "$connector" ] || { kill "$connector" && wait "$connector"; } 2>/dev/null || true
-  local server
-  for server in "$data"/*/; do scripts/servers stop --data "$server" --mode immediate 2>/dev/null || true; done
-  rm -rf "$data"
-}
-trap end EXIT
-start() { # KIND OPTION…
-  scripts/servers start "$1" --data "$data/$1" --with-pid $$ "${@:2}"
-}
+build
 begin_postgres() { start postgres-18 --set shared_buffers=512MB --set max_wal_size=8GB; }
-port=$(begin_postgres | sed -n 's/^port=//p')
+port=$(begin_postgres | fact port)
 facts=$(start opensearch --heap 2g)
-target=$(sed -n 's/^url=//p' <<<"$facts") node=$(sed -n 's/^pid=//p' <<<"$facts")
-sql() { scripts/servers psql --data "$data/postgres-18" -qAt -c "$1"; }
+target=$(fact url <<<"$facts") node=$(fact pid <<<"$facts")
 now() { echo $(($(date +%s%N) / 1000000)); }
-where=(--source "host=127.0.0.1 port=$port user=wal2es_admin dbname=postgres" --target "$target" --table public.item)
+where=(--source "$(source_at "$port")" --target "$target" --table public.item)
 begin() {
   "$binary" run "${where[@]}" 2>>"$data/connector.log" &
   connector=$!

@@ -11,6 +11,7 @@
 //! | `WAL2ES_TEST_SEED` | the seed that a failed test printed |
 //! | `WAL2ES_TEST_KILLS` | how often the connector is killed (100 in a full run) |
 //! | `WAL2ES_TEST_SCHEDULES` | how many schedules of faults, in place of the few that are always the same |
+//! | `WAL2ES_TEST_QUEUE` | set: of those schedules the ones with a trigger queue |
 //! | `WAL2ES_TEST_ROWS` | rows of the large table and the large transaction |
 //! | `WAL2ES_TEST_LONG` | set: those that take minutes too, of three search nodes and of two million deletes |
 //! | `WAL2ES_TEST_BINARY` | another `wal2es` than the one built with the tests |

@@ -1,6 +1,6 @@
 //! A search server that only reads: it counts what it is sent and says that everything has been done.
 //!
-//! It knows the calls of a first load and no others. Documents of the state are kept, because they are read again.
+//! It knows the calls of a first load and of writing what comes after it, and no others. Documents of the state are kept, because they are read again.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -25,6 +25,8 @@ struct Kept {
     /// How each index was made.
     indices: HashMap<String, Value>,
     documents: HashMap<String, Value>,
+    /// The index behind each.
+    aliases: HashMap<String, String>,
 }
 
 impl Sink {
@@ -138,7 +140,17 @@ fn answer(kept: &mut Kept, method: &str, path: &str, body: &[u8]) -> (u16, Value
             kept.documents.insert((*id).to_owned(), body);
             (200, json!({"_seq_no": 1, "_primary_term": 1}))
         }
-        ("GET", ["_alias", _]) => (404, json!({})),
+        ("POST", ["_aliases"]) => {
+            for action in body["actions"].as_array().into_iter().flatten() {
+                let text = |name: &str| action["add"][name].as_str().unwrap_or_default().to_owned();
+                kept.aliases.insert(text("alias"), text("index"));
+            }
+            (200, json!({"acknowledged": true}))
+        }
+        ("GET", ["_alias", name]) => match kept.aliases.get(*name) {
+            Some(index) => (200, json!({index: {}})),
+            None => (404, json!({})),
+        },
         _ => (200, json!({"acknowledged": true})),
     }
 }
@@ -146,6 +158,7 @@ fn answer(kept: &mut Kept, method: &str, path: &str, body: &[u8]) -> (u16, Value
 /// An index as it is shown: its settings as texts.
 fn as_found(made_by: &Value) -> Value {
     let mut settings = Map::new();
+    settings.insert("index.uuid".to_owned(), json!("sink"));
     for (key, value) in made_by["settings"].as_object().into_iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         settings.insert(key.clone(), json!(text));

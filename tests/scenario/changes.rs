@@ -2,6 +2,7 @@
 
 use super::Scenario;
 use crate::support::case::Case;
+use crate::support::oracle::{self, Versions};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("insert_update_delete", insert_update_delete),
@@ -72,6 +73,6 @@ fn names_that_need_quotes() {
     let _connector = case.run();
     case.execute(&format!("INSERT INTO {table} VALUES (3, 'ß')"));
     case.settle();
-    let found = crate::support::oracle::compare(&mut case.sql, &case.search, table, "names-words", None);
+    let found = oracle::compare(&mut case.sql, &case.search, table, "names-words", Versions::OfCommits(None));
     found.expect_none();
 }

@@ -9,15 +9,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Scenario;
 use crate::support::number;
 use crate::support::shared::{self, FRAGILE_POSTGRES, Pair};
-use crate::support::storm::{self, Schedule, Total};
+use crate::support::storm::{self, QUEUE, Schedule, Total};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("schedules", schedules),
     Scenario::new("seeds_that_found_something", seeds_that_found_something),
 ];
 
-/// Of every run of the tests. The last three kill the search server, add a column and add a table.
-const SEEDS: [u64; 6] = [1, 2, 3, 18, 24, 33];
+/// Of every run of the tests. After the first three: one that kills the search server, one that adds a column, one that adds a
+/// table, and two with a trigger queue.
+const SEEDS: [u64; 8] = [1, 2, 3, 18, 24, 33, 7, 28];
 
 /// Seeds have so many digits at most: they become names.
 const LARGEST: u64 = 1_000_000_000;
@@ -29,11 +30,16 @@ const KEPT: &str = include_str!("../seeds/faults.txt");
 fn schedules() {
     match number("WAL2ES_TEST_SCHEDULES", 0) {
         0 => all(&SEEDS),
-        many => {
-            let first = number("WAL2ES_TEST_SEED", fastrand::u64(..LARGEST));
-            all(&(first..first + many).collect::<Vec<_>>());
-        }
+        many => all(&drawn(many)),
     }
+}
+
+/// So many from a seed of the environment on, or from any; all of them or those with a trigger queue.
+fn drawn(many: u64) -> Vec<u64> {
+    let first = number("WAL2ES_TEST_SEED", fastrand::u64(..LARGEST));
+    let all = std::env::var_os("WAL2ES_TEST_QUEUE").is_none();
+    let wanted = |seed: &u64| all || Schedule::of(*seed).way == QUEUE;
+    (first..).filter(wanted).take(many.try_into().unwrap()).collect()
 }
 
 fn seeds_that_found_something() {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Scenario;
 use crate::support::case::Case;
-use crate::support::oracle::{self, Differences, Json};
+use crate::support::oracle::{self, Differences, Json, Versions};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("notices_every_difference", notices_every_difference),
@@ -48,7 +48,7 @@ fn put(case: &Case, id: &str, version: u64, source: &str) {
 
 fn compare(case: &mut Case) -> Differences {
     let alias = case.alias("thing");
-    oracle::compare(&mut case.sql, &case.search, "thing", &alias, Some(16))
+    oracle::compare(&mut case.sql, &case.search, "thing", &alias, Versions::OfCommits(Some(16)))
 }
 
 fn compares_digits() {

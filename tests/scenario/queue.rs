@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::Scenario;
 use crate::support::case::Case;
 use crate::support::connector::Connector;
-use crate::support::oracle;
 use crate::support::seed::Seed;
 use crate::support::servers::Server;
 use crate::support::workload::Workload;
@@ -27,23 +26,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_partition_truncated_alone", a_partition_truncated_alone),
 ];
 
-fn by_queue(case: &mut Case) {
-    case.config["source"]["capture"] = "queue".into();
-    case.config["queue"] = json!({"sweep": "1s"});
-}
-
 /// Everything is searchable, and indices and tables are equal.
 fn check(case: &mut Case, tables: &[&str]) {
     case.settle();
-    tables.iter().for_each(|table| equal(case, table));
-}
-
-/// The versions are those of entries.
-fn equal(case: &mut Case, table: &str) {
-    let alias = case.alias(table);
-    let mut found = oracle::compare(&mut case.sql, &case.search, table, &alias, None);
-    found.versions.clear();
-    found.expect_none();
+    tables.iter().for_each(|table| case.compare_one(table));
 }
 
 fn status(case: &Case) -> Value {
@@ -67,7 +53,7 @@ fn where_the_log_can_not_be_decoded() {
     case.table("item", "id int PRIMARY KEY, name text, price numeric(10,2), made timestamptz");
     case.execute("INSERT INTO item SELECT n, 'item ' || n, n / 7.0, now() FROM generate_series(1, 3000) n");
     case.command(&["run", "--setup", "--until-caught-up"]).expect(2, &["wal_level is replica", "source.capture: queue"]);
-    by_queue(&mut case);
+    case.read_by("queue");
     case.command(&["run"]).expect(2, &["wal2es setup"]);
     let mut connector = case.run();
     check(&mut case, &["item"]);
@@ -96,9 +82,9 @@ fn where_the_log_can_not_be_decoded() {
     connector.stop();
     case.execute("INSERT INTO item VALUES (9, 'while it was stopped')");
     case.catch_up();
-    equal(&mut case, "item");
+    case.compare_one("item");
     case.command(&["resync"]).expect_success();
-    equal(&mut case, "item");
+    case.compare_one("item");
     case.command(&["teardown", "--indices"]).expect_success();
     // Nothing is left in the way of who writes.
     case.execute("INSERT INTO item VALUES (10, 'after')");
@@ -109,7 +95,7 @@ fn where_the_log_can_not_be_decoded() {
 /// What a key looks like depends neither on the session that writes nor on how SQL compares it.
 fn keys_of_all_kinds() {
     let mut case = Case::shared("queue_keys");
-    by_queue(&mut case);
+    case.read_by("queue");
     let tables = [
         ("moment", "id timestamptz PRIMARY KEY, n int"),
         ("flag", "id boolean PRIMARY KEY, n int"),
@@ -147,7 +133,7 @@ fn keys_of_all_kinds() {
 /// Neither who runs the connector nor who writes may do more than has to be.
 fn by_roles_of_few_rights() {
     let mut case = Case::shared("queue_roles");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, n int");
     case.command(&["setup"]).expect_success();
     case.execute(
@@ -177,7 +163,7 @@ fn by_roles_of_few_rights() {
 fn under_load_and_killed() {
     let mut seed = Seed::new();
     let mut case = Case::shared("queue_load");
-    by_queue(&mut case);
+    case.read_by("queue");
     Workload::prepare(&mut case);
     case.execute("INSERT INTO kv SELECT n, n, 'before' FROM generate_series(1, 200) n");
     let mut connector = case.run();
@@ -198,7 +184,7 @@ fn under_load_and_killed() {
 fn compared_and_repaired() {
     let mut seed = Seed::new();
     let mut case = Case::shared("queue_verify");
-    by_queue(&mut case);
+    case.read_by("queue");
     Workload::prepare(&mut case);
     case.table("still", "a int, b text, n int, PRIMARY KEY (a, b)");
     case.execute("INSERT INTO still SELECT n, 'x\"' || n, n FROM generate_series(1, 2000) n");
@@ -235,7 +221,7 @@ fn compared_and_repaired() {
 
 fn one_takes_over_from_another() {
     let mut case = Case::shared("queue_two");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, n int");
     let first = case.run();
     let mut second = case.start(&["run"]);
@@ -252,7 +238,7 @@ fn one_takes_over_from_another() {
 /// A reader that goes by ids would have passed it over.
 fn what_commits_late() {
     let mut case = Case::shared("queue_late");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, n int");
     case.execute("INSERT INTO item SELECT n, 0 FROM generate_series(1, 10) n");
     let connector = case.run();
@@ -277,7 +263,7 @@ fn what_a_crash_takes_back() {
     let options = ["--set", "wal_level=replica", "--set", "wal_writer_delay=10s", "--set", "max_wal_senders=0"];
     let mut postgres = Server::start(&shared::postgres_kind(), &options);
     let mut case = Case::on("queue_crash", &postgres, &pair.search);
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, n int");
     let mut connector = case.run();
     for round in 1..=3 {
@@ -303,7 +289,7 @@ fn what_a_crash_takes_back() {
 
 fn what_is_not_captured_is_told() {
     let mut case = Case::shared("queue_told");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, n int");
     case.execute("CREATE TABLE part (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100)");
     case.follow("part");
@@ -340,7 +326,7 @@ fn what_is_not_captured_is_told() {
 
 fn a_partition_truncated_alone() {
     let mut case = Case::shared("queue_part");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.execute(
         "CREATE TABLE part (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100); \
          CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (100) TO (200); INSERT INTO part SELECT n, n FROM generate_series(0, 199) n",
@@ -351,7 +337,7 @@ fn a_partition_truncated_alone() {
     connector.end(PATIENCE).expect(3, &["a partition was truncated alone", "wal2es resync"]);
     case.command(&["run"]).expect(3, &["a partition was truncated alone"]);
     case.command(&["resync"]).expect_success();
-    equal(&mut case, "part");
+    case.compare_one("part");
     let connector = case.start(&["run"]);
     case.execute("TRUNCATE part; INSERT INTO part VALUES (7, 7)");
     check(&mut case, &["part"]);
@@ -360,7 +346,7 @@ fn a_partition_truncated_alone() {
 
 fn a_table_changed_meanwhile() {
     let mut case = Case::shared("queue_alter");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, price numeric, extra int");
     case.execute(
         "INSERT INTO item VALUES (1, 1.5), (2, 2.7); \
@@ -375,7 +361,7 @@ fn a_table_changed_meanwhile() {
     case.execute("ALTER TABLE item ALTER price TYPE int USING round(price)");
     connector.end(PATIENCE).expect(3, &["public.item", "wal2es resync"]);
     case.command(&["resync"]).expect_success();
-    ["item", "part"].iter().for_each(|table| equal(&mut case, table));
+    ["item", "part"].iter().for_each(|table| case.compare_one(table));
     let connector = case.start(&["run"]);
     case.execute("ALTER TABLE part DETACH PARTITION part_2");
     connector.end(PATIENCE).expect(2, &["public.part_2", "wal2es setup"]);
@@ -400,15 +386,28 @@ fn a_table_changed_meanwhile() {
     connector.stop();
 }
 
+/// The consumer sleeps, or has found nothing so often that it would, if it were to.
+fn idle(case: &mut Case) {
+    // A consumer falls asleep after 40 looks.
+    let mut enough = None;
+    wait_for("an idle consumer", PATIENCE, || {
+        let query = "SELECT asleep, seq_scan + COALESCE(idx_scan, 0) FROM wal2es.consumer, \
+                     pg_stat_user_tables WHERE relid = 'wal2es.queue'::regclass";
+        let row = case.sql.query_one(query, &[]).unwrap();
+        let (asleep, looks): (bool, i64) = (row.get(0), row.get(1));
+        (asleep || looks > *enough.get_or_insert(looks + 100)).then_some(())
+    });
+}
+
 fn two_connectors_and_prepared_transactions() {
     let pair = shared::pair();
     let options = ["--set", "max_prepared_transactions=5"];
     let postgres = Server::start(&shared::postgres_kind(), &options);
     let mut case = Case::on("queue_prepared", &postgres, &pair.search);
-    by_queue(&mut case);
+    case.read_by("queue");
     case.table("item", "id int PRIMARY KEY, n int");
     let connector = case.run();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    idle(&mut case);
     case.execute("BEGIN; INSERT INTO item VALUES (1, 1); PREPARE TRANSACTION 'one'");
     case.execute("INSERT INTO item VALUES (2, 2)");
     case.execute("COMMIT PREPARED 'one'");
@@ -419,22 +418,28 @@ fn two_connectors_and_prepared_transactions() {
     connector.stop();
 }
 
+/// What a process before may have sent is over: a write is not suspect, which would be saved with the state.
+fn until_nothing_is_suspect(case: &mut Case) {
+    wait_for("the end of suspicion", PATIENCE, || {
+        case.execute("INSERT INTO item VALUES (0, 0) ON CONFLICT (id) DO UPDATE SET n = item.n + 1");
+        case.settle();
+        let suspects = case.state()?["suspects"].take();
+        suspects.as_array().is_none_or(Vec::is_empty).then_some(())
+    });
+}
+
 /// The state has to name the new index before nobody knows of the truncation any more.
 fn killed_after_a_truncation() {
     let mut case = Case::shared("queue_truncate");
-    by_queue(&mut case);
+    case.read_by("queue");
     case.config["pipeline"] = json!({"zombie_limit": "1s"});
     case.table("item", "id int PRIMARY KEY, n int");
     case.execute("INSERT INTO item SELECT n, n FROM generate_series(1, 100) n");
     let mut connector = case.run();
     for round in 1..=6 {
-        // Nothing is suspect any more, which would be saved as well.
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        until_nothing_is_suspect(&mut case);
         case.execute(&format!("BEGIN; TRUNCATE item; INSERT INTO item SELECT n, {round} FROM generate_series(1, 10) n; COMMIT"));
-        wait_for("the queue to be empty", PATIENCE, || {
-            let query = "SELECT count(*) FROM wal2es.queue";
-            (case.sql.query_one(query, &[]).unwrap().get::<_, i64>(0) == 0).then_some(())
-        });
+        wait_for("the queue to be empty", PATIENCE, || (case.entries() == 0).then_some(()));
         connector.kill();
         connector = case.start(&["run"]);
         check(&mut case, &["item"]);

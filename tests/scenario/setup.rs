@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::Scenario;
 use crate::support::case::Case;
 use crate::support::connector::Connector;
-use crate::support::{PATIENCE, oracle, wait_for};
+use crate::support::oracle::{self, Versions};
+use crate::support::{PATIENCE, wait_for};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("prints_what_it_would_do", prints_what_it_would_do),
@@ -59,7 +60,7 @@ fn without_a_file() {
     for name in ["two", "three"] {
         let run = Connector::start(case.dir.path(), &arguments, &[]);
         run.end(PATIENCE).expect_success();
-        oracle::compare(&mut case.sql, &case.search, "fileless_item", "fileless_item", None).expect_none();
+        oracle::compare(&mut case.sql, &case.search, "fileless_item", "fileless_item", Versions::OfCommits(None)).expect_none();
         case.execute(&format!("INSERT INTO fileless_item SELECT max(id) + 1, '{name}' FROM fileless_item"));
     }
     case.search.expect("DELETE", "fileless_item-g1", None);

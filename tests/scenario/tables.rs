@@ -8,7 +8,8 @@ use super::Scenario;
 use super::resync::slots;
 use crate::support::case::Case;
 use crate::support::connector::Connector;
-use crate::support::{PATIENCE, oracle, wait_for};
+use crate::support::oracle::{self, Versions};
+use crate::support::{PATIENCE, wait_for};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("added_with_an_open_writer", added_with_an_open_writer),
@@ -48,7 +49,7 @@ fn shown(case: &Case, alias: &str) {
 
 fn compare(case: &mut Case, table: &str) {
     case.settle();
-    oracle::compare(&mut case.sql, &case.search, table, table, None).expect_none();
+    oracle::compare(&mut case.sql, &case.search, table, table, Versions::OfCommits(None)).expect_none();
 }
 
 /// Indices that no alias of the case's tables leads to.

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::connector::{Connector, Ended};
 use super::fault::Proxy;
+use super::oracle::{self, Versions};
 use super::postgres::{Database, lsn};
 use super::search::Search;
 use super::servers::Server;
 use super::shared::{self, Guard};
 use super::temp::TempDir;
-use super::{PATIENCE, oracle, wait_for};
+use super::{PATIENCE, wait_for};
 
 /// What one test works with. Leaves nothing behind.
 pub struct Case {
@@ -71,8 +72,13 @@ impl Case {
     }
 
     /// How the log is read: `pgoutput`, `streaming` (pgoutput, with whatever is larger than 64 kB sent in progress), or
-    /// `test_decoding`.
+    /// `test_decoding`; or `queue`: it is not read, triggers capture what changes.
     pub fn read_by(&mut self, way: &str) {
+        if way == "queue" {
+            self.config["source"]["capture"] = "queue".into();
+            self.config["queue"] = json!({"sweep": "1s"});
+            return;
+        }
         let plugin = if way == "test_decoding" { way } else { "pgoutput" };
         let streaming = if way == "streaming" { "on" } else { "off" };
         self.config["source"]["plugin"] = plugin.into();
@@ -208,17 +214,41 @@ impl Case {
 
     /// Index and table are equal, and the positions agree. Nothing may be written meanwhile.
     pub fn compare(&mut self) {
-        let applied = self.state().map(|state| lsn(state["applied_lsn"].as_str().unwrap()));
         for table in self.tables.clone() {
-            let alias = self.alias(&table);
-            oracle::compare(&mut self.sql, &self.search, &table, &alias, applied).expect_none();
+            self.compare_one(&table);
         }
         self.check_positions();
     }
 
-    /// The slot is not confirmed beyond what the index holds.
+    /// The same for one table, whatever the positions.
+    pub fn compare_one(&mut self, table: &str) {
+        let (versions, alias) = (self.versions(), self.alias(table));
+        oracle::compare(&mut self.sql, &self.search, table, &alias, versions).expect_none();
+    }
+
+    fn versions(&mut self) -> Versions {
+        if !self.by_queue() {
+            let applied = |state: Value| lsn(state["applied_lsn"].as_str().unwrap());
+            return Versions::OfCommits(self.state().map(applied));
+        }
+        let query = "SELECT last_value FROM wal2es.queue_id_seq";
+        let last: i64 = self.sql.query_one(query, &[]).unwrap().get(0);
+        Versions::OfEntries(last.try_into().unwrap())
+    }
+
+    /// Changes come from a trigger queue.
+    pub fn by_queue(&self) -> bool {
+        self.config["source"]["capture"] == "queue"
+    }
+
+    /// Entries of the trigger queue that are not done.
+    pub fn entries(&mut self) -> i64 {
+        self.sql.query_one("SELECT count(*) FROM wal2es.queue", &[]).unwrap().get(0)
+    }
+
+    /// The slot, if there is one, is not confirmed beyond what the index holds.
     pub fn check_positions(&mut self) {
-        let confirmed = self.confirmed();
+        let confirmed = if self.by_queue() { 0 } else { self.confirmed() };
         let Some(state) = self.state() else { return };
         let applied = lsn(state["applied_lsn"].as_str().unwrap());
         let visible = lsn(state["visible_lsn"].as_str().unwrap());

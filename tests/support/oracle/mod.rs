@@ -16,6 +16,10 @@ use super::search::Search;
 pub use actual::{Document, documents};
 pub use json::Json;
 
+/// The version of a copy, and the id of the first entry, where a trigger queue captures.
+const COPIED: u64 = 1;
+const FIRST_ENTRY: u64 = 1 << 20;
+
 /// What is wrong with an index.
 #[derive(Default)]
 pub struct Differences {
@@ -26,16 +30,24 @@ pub struct Differences {
     compared: usize,
 }
 
-/// Compares every row of `table` with every document behind `alias`. `applied` is the position that no document may
-/// lie beyond.
+/// What versions documents may have.
+#[derive(Clone, Copy)]
+pub enum Versions {
+    /// Those of commits; if it is known what was applied, of none beyond it.
+    OfCommits(Option<u64>),
+    /// That of a copy, and those of entries of the trigger queue, of which this one was the last.
+    OfEntries(u64),
+}
+
+/// Compares every row of `table` with every document behind `alias`.
 pub fn compare(
     sql: &mut Client,
     search: &Search,
     table: &str,
     alias: &str,
-    applied: Option<u64>,
+    versions: Versions,
 ) -> Differences {
-    differences(expected::documents(sql, table, "true"), documents(search, alias), applied)
+    differences(expected::documents(sql, table, "true"), documents(search, alias), versions)
 }
 
 /// The same for a part: the rows that `filter` is true for, and the documents with these ids.
@@ -47,17 +59,18 @@ pub fn compare_some(
     filter: &str,
     ids: &[String],
 ) -> Differences {
-    differences(expected::documents(sql, table, filter), actual::some(search, alias, ids), None)
+    let versions = Versions::OfCommits(None);
+    differences(expected::documents(sql, table, filter), actual::some(search, alias, ids), versions)
 }
 
 fn differences(
     expected: HashMap<String, Json>,
     mut actual: HashMap<String, Document>,
-    applied: Option<u64>,
+    versions: Versions,
 ) -> Differences {
     let mut found = Differences { compared: expected.len(), ..Differences::default() };
     for (id, document) in &actual {
-        found.versions.extend(wrong_version(id, document.version, applied));
+        found.versions.extend(versions.wrong(document.version).map(|why| format!("{id}: {why}")));
     }
     for (id, wanted) in expected {
         match actual.remove(&id) {
@@ -69,14 +82,27 @@ fn differences(
     found
 }
 
+impl Versions {
+    /// What is wrong with a version.
+    fn wrong(self, version: u64) -> Option<String> {
+        match self {
+            Versions::OfCommits(applied) => wrong_commit(version, applied),
+            Versions::OfEntries(last) => {
+                let right = version == COPIED || (FIRST_ENTRY..=last).contains(&version);
+                (!right).then(|| format!("version {version} is of no entry up to {last}"))
+            }
+        }
+    }
+}
+
 /// `(C >> 3) << 12 | segment` is the formula of versions.
-fn wrong_version(id: &str, version: u64, applied: Option<u64>) -> Option<String> {
+fn wrong_commit(version: u64, applied: Option<u64>) -> Option<String> {
     let commit = (version >> 12) << 3;
     if commit == 0 {
-        return Some(format!("{id}: version {version} is of no commit"));
+        return Some(format!("version {version} is of no commit"));
     }
     let applied = applied.filter(|applied| commit > *applied)?;
-    Some(format!("{id}: version {version} is of {commit:X}, beyond what is applied, {applied:X}"))
+    Some(format!("version {version} is of {commit:X}, beyond what is applied, {applied:X}"))
 }
 
 fn difference(id: &str, wanted: &Json, document: &Document) -> Option<String> {

@@ -76,7 +76,7 @@ impl<'p> Stage<'p> {
         case.command(&["setup"]).expect_success();
         let load = Load::start(&case.database, &mut rng, schedule);
         let connector = if schedule.copies { case.start(&["run"]) } else { streaming(&mut case) };
-        let watch = Watch::start(&case.search, aliases(&case));
+        let watch = Watch::start(&case.search, aliases(&case), !case.by_queue());
         Stage {
             connector,
             expected_to_end: false,
@@ -151,10 +151,12 @@ impl<'p> Stage<'p> {
             Strike::EndSource(end) => self.source.end(end),
             Strike::EndTarget(end) => self.target.end(end),
             Strike::EndWalsender => {
-                let query = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
-                             WHERE slot_name = $1";
+                let of_slot = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1";
+                let of_queue = "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name = 'wal2es'";
+                let which = if self.case.by_queue() { of_queue } else { of_slot };
+                let query = format!("SELECT pg_terminate_backend(pid) FROM ({which}) ours (pid)");
                 // The server may be away.
-                let _ = self.case.sql.query(query, &[&self.case.name]);
+                let _ = self.case.sql.query(&query, &[&self.case.name]);
             }
             Strike::CrashPostgres => self.pair.postgres.stop("immediate"),
             Strike::StopPostgres => self.pair.postgres.stop("fast"),
@@ -256,6 +258,11 @@ impl<'p> Stage<'p> {
         self.tend_until("indices for all tables", Self::all_is_built);
         self.catch_up();
         self.tend_until("what was built last", Self::all_is_built);
+        if self.case.by_queue() {
+            self.tend_until("the queue to be empty", |stage| {
+                (stage.case.entries() == 0).then_some(())
+            });
+        }
         let seen = self.watch.stop();
         self.case.compare();
         assert!(seen.wrong.is_empty(), "seen meanwhile: {:#?}", seen.wrong);
@@ -297,12 +304,14 @@ impl Drop for Logs {
     }
 }
 
-/// A connector that has made the first copy and reads the log.
+/// A connector that has made the first copy and reads the log, or the queue.
 fn streaming(case: &mut Case) -> Connector {
     let mut connector = case.start(&["run"]);
     wait_for("the stream", PATIENCE, || {
         connector.must_run();
-        connector.log().contains("streaming from").then_some(())
+        let log = connector.log();
+        let follows = ["streaming from", "taking from the trigger queue"];
+        follows.iter().any(|line| log.contains(line)).then_some(())
     });
     connector
 }

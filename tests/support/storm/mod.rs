@@ -13,5 +13,5 @@ mod total;
 mod watch;
 
 pub use drive::run;
-pub use schedule::Schedule;
+pub use schedule::{QUEUE, Schedule};
 pub use total::Total;

@@ -16,7 +16,7 @@ pub enum Strike {
     Target(Fault),
     EndSource(End),
     EndTarget(End),
-    /// The server's process that reads the log for us.
+    /// The server's process that reads the log for us; with a trigger queue, all of the connector's sessions.
     EndWalsender,
     /// Immediate shutdown: the server recovers when it is started again.
     CrashPostgres,
@@ -48,13 +48,21 @@ impl Strike {
             Strike::Target(_) => "target slow or away",
             Strike::EndSource(_) => "source cut",
             Strike::EndTarget(_) => "target cut",
-            Strike::EndWalsender => "walsender ended",
+            Strike::EndWalsender => "session ended by the server",
             Strike::CrashPostgres => "Postgres crashed",
             Strike::StopPostgres => "Postgres stopped",
             Strike::KillSearch => "search server killed",
             Strike::DiskFull => "disk full",
             Strike::AddColumn => "column added",
             Strike::AddTable => "table added",
+        }
+    }
+
+    /// What a trigger queue does not survive without a person, by design, becomes something else.
+    fn for_queue(self) -> Self {
+        match self {
+            Strike::AddColumn | Strike::AddTable => Strike::KillConnector,
+            other => other,
         }
     }
 
@@ -120,13 +128,18 @@ pub struct Event {
     pub lasts: Duration,
 }
 
+/// Changes are captured by triggers.
+pub const QUEUE: &str = "queue";
+/// So it is with each seed that this divides.
+const OF_QUEUE: u64 = 7;
+
 /// What one seed means.
 pub struct Schedule {
     pub seed: u64,
     pub events: Vec<Event>,
     /// The first copy is still to come when it begins.
     pub copies: bool,
-    /// How the log is read.
+    /// How the log is read, or [`QUEUE`].
     pub way: &'static str,
     /// Operations in a bulk at most.
     pub batch_rows: u64,
@@ -147,7 +160,7 @@ impl Schedule {
         let batch_rows: u64 = [5, 20, 60, 300, 10_000][rng.usize(..5)];
         let most = if batch_rows < 10 { 250 } else { 60 };
         let events = (0..rng.usize(2..=5)).map(|_| event(&mut rng)).collect();
-        Schedule {
+        let schedule = Schedule {
             seed,
             events,
             copies: rng.u32(..6) == 0,
@@ -157,7 +170,16 @@ impl Schedule {
             pause: Duration::from_millis(rng.u64(5..most)),
             many: (batch_rows * 15).min(900),
             rng: rng.fork(),
+        };
+        if seed.is_multiple_of(OF_QUEUE) { schedule.by_queue() } else { schedule }
+    }
+
+    fn by_queue(mut self) -> Self {
+        self.way = QUEUE;
+        for strike in self.events.iter_mut().flat_map(|event| &mut event.strikes) {
+            *strike = strike.for_queue();
         }
+        self
     }
 }
 

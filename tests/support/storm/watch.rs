@@ -3,7 +3,9 @@
 //! What it must never see: a row of something that was rolled back; the rows of `twin` with different numbers, or not all of
 //! them; a document whose version is lower than when it was seen before. Two things are not promised and not held against
 //! anybody: what GET shows of a write that the search server then loses by being killed before it has answered it; and what
-//! searches show between such a kill and the next refresh, of a transaction that took more than one request.
+//! searches show between such a kill and the next refresh, of a transaction that took more than one request. With a trigger
+//! queue searches see batches of its entries, so the rows of `twin` need not have the same number; versions are ids of entries,
+//! and rise as others do.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,11 +45,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn start(search: &Search, aliases: Aliases) -> Self {
+    /// `whole`: searches see whole transactions.
+    pub fn start(search: &Search, aliases: Aliases, whole: bool) -> Self {
         let (stop, kills) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut reader = Reader {
             search: search.clone(),
             aliases,
+            whole,
             kills: kills.clone(),
             searched: Versions::default(),
             got: Versions::default(),
@@ -85,6 +89,7 @@ impl Drop for Watch {
 struct Reader {
     search: Search,
     aliases: Aliases,
+    whole: bool,
     kills: Arc<AtomicU64>,
     searched: Versions,
     got: Versions,
@@ -118,7 +123,8 @@ impl Reader {
             return;
         };
         let numbers: Vec<&Value> = hits(&found).iter().map(|hit| &hit["_source"]["n"]).collect();
-        let whole = numbers.len() == TWINS && numbers.iter().all(|n| *n == numbers[0]);
+        let equal = !self.whole || numbers.iter().all(|n| *n == numbers[0]);
+        let whole = numbers.len() == TWINS && equal;
         // The server may have been killed while it answered.
         if !whole && self.kills.load(Ordering::Relaxed) == 0 {
             self.seen.wrong.push(format!("half of a transaction: {numbers:?}"));
