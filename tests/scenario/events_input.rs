@@ -75,14 +75,15 @@ fn each_event_is_a_document() {
 fn columns_of_the_last_event() {
     let postgres = own_server();
     let mut case = case(&postgres, "events_columns");
-    case.execute("ALTER TABLE outbox ADD COLUMN at timestamptz, ADD COLUMN n numeric(10,2)");
+    case.execute("ALTER TABLE outbox ADD COLUMN at timestamptz, ADD COLUMN n numeric(10,2), ADD COLUMN gone boolean");
     let columns = json!(["kind", "key", "n"]);
-    index(&mut case, "pair", &json!({"id": ["kind", "key"], "columns": columns, "deletes": {"op": ["D", "X"]}}));
+    index(&mut case, "pair", &json!({"id": ["kind", "key"], "columns": columns, "deletes": {"op": ["D", "X"], "gone": true}}));
     index(&mut case, "at", &json!({"id": "at", "columns": ["n"]}));
     case.execute(
         "SET TimeZone = 'Asia/Tokyo'; INSERT INTO outbox (kind, key, op, at, n) VALUES \
            ('a', 'x', 'U', '2024-01-01 00:00Z', 1), ('a', 'x', 'U', '2024-01-01 00:00Z', 1.50), ('a', 'y', 'U', NULL, 2), \
-           ('a', 'y', 'X', NULL, 3), (NULL, 'z', 'U', NULL, 4)",
+           ('a', 'y', 'X', NULL, 3), (NULL, 'z', 'U', NULL, 4); \
+         INSERT INTO outbox (kind, key, gone) VALUES ('c', 'c', false), ('c', 'c', true)",
     );
     let connector = case.run();
     assert_eq!((count(&case, "pair"), count(&case, "at")), (Some(1), Some(1)));
@@ -273,6 +274,7 @@ fn by_a_role_of_few_rights() {
             "DROP ROLE IF EXISTS events_reader, events_writer; CREATE ROLE events_reader LOGIN; CREATE ROLE events_writer LOGIN; \
              GRANT INSERT ON outbox TO events_writer; GRANT SELECT (id) ON outbox TO events_writer",
         );
+        case.execute(&format!("GRANT CREATE ON DATABASE {} TO events_writer", case.database.name.clone()));
         case.config["source"]["url"] = case.database.url_of("events_reader").into();
         case.command(&["run"]).expect(2, &["may not read", "GRANT SELECT ON"]);
         case.execute(
@@ -293,12 +295,19 @@ fn by_a_role_of_few_rights() {
         let mut writer = crate::support::postgres::connect(port, &case.database.name, "events_writer");
         let publish = if fill == "function" { "SELECT wal2es.publish_event(1);" } else { "" };
         let insert = "INSERT INTO outbox (key, payload) VALUES ('1', '{\"n\": 1}');";
+        // Nothing of the writer's own is found by the functions.
+        writer
+            .batch_execute(
+                "CREATE SCHEMA m; CREATE FUNCTION m.plus(bigint, int) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE ''found''; END'; \
+                 CREATE OPERATOR m.+ (FUNCTION = m.plus, LEFTARG = bigint, RIGHTARG = int); SET search_path = m, pg_catalog, public",
+            )
+            .unwrap();
         writer.batch_execute(&format!("BEGIN; {insert} {publish} COMMIT")).unwrap();
         case.settle();
         assert_eq!(count(&case, "one"), Some(1), "{order} {fill}");
         writer.batch_execute("SELECT FROM wal2es.reader").unwrap_err();
         connector.stop();
-        case.execute("DROP OWNED BY events_reader, events_writer; DROP ROLE events_reader, events_writer");
+        case.execute("DROP OWNED BY events_reader, events_writer CASCADE; DROP ROLE events_reader, events_writer");
     }
 }
 

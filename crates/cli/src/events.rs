@@ -4,13 +4,13 @@
 use change::{ReplicaIdentity, Table};
 use document::Payload;
 use outbox::Session;
-use outbox::events::{Events, Projection};
+use outbox::events::{Events, OneOf, Projection};
 use serde_json::{Value, json};
 use snapshot::catalog;
 use tracing::info;
 
 use crate::commands::parse_name;
-use crate::config::{ByColumn, Config, Index};
+use crate::config::{ByColumn, Config, Index, Texts};
 use crate::failure::Failure;
 use crate::queue;
 use crate::source::Source;
@@ -39,6 +39,12 @@ pub(crate) fn described(config: &Config, table: &Table) -> Result<Events, Failur
             ));
         }
     };
+    if let Some(column) = table.columns.iter().find(|column| column.name.starts_with("wal2es_")) {
+        return Err(Failure::config(
+            format!("the table {} has a column {}", table.name, column.name),
+            "rename it: names that begin with wal2es_ are kept for our own",
+        ));
+    }
     let Some(column) = table.columns.iter().find(|column| column.name == id) else {
         return Err(Failure::config(
             format!("the table {} has no column {id}", table.name),
@@ -56,10 +62,15 @@ pub(crate) fn described(config: &Config, table: &Table) -> Result<Events, Failur
     })
 }
 
-/// Which events the index is of.
-pub(crate) fn projection(index: &Index) -> Projection {
+/// Which events the index is of. Columns that are not there are told of by [`folded`].
+pub(crate) fn projection(index: &Index, table: &Table) -> Projection {
     let texts = |by_column: &ByColumn| {
-        by_column.iter().map(|(column, texts)| (column.clone(), texts.to_vec())).collect()
+        let one = |(column, texts): (&String, &Texts)| {
+            let known = table.columns.iter().find(|known| known.name == *column)?;
+            let (column, type_name) = (column.clone(), known.type_name.clone());
+            Some(OneOf { column, type_name, texts: texts.to_vec() })
+        };
+        by_column.iter().filter_map(one).collect()
     };
     Projection {
         key: index.id.as_ref().map(|id| id.to_vec()).unwrap_or_default(),

@@ -208,7 +208,7 @@ fn plan_one(
 ) -> Result<Planned, String> {
     let alias = index.name.as_ref().map_or_else(|| alias_of(&table.name), ToString::to_string);
     must_be_a_name(&alias, &table.name.to_string())?;
-    let projection = events.map(|_| events::projection(index));
+    let projection = events.map(|_| events::projection(index, &table));
     let table = match (events, &projection) {
         (Some(events), Some(projection)) => events::folded(table, index, events, projection)?,
         _ => table,

@@ -7,8 +7,7 @@ use wal::{ConnInfo, Connection, Mode, TextRow};
 
 use crate::error::{Error, Result};
 
-/// Between two looks whether the log is on disk: it is soon, if anybody waits for a commit; else the server does it a few times
-/// a second.
+/// Between two looks whether the log is on disk.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// See the module.
@@ -102,6 +101,11 @@ impl Session {
         const DOING: &str = "waiting for the log";
         let seen = self.lsn(DOING, "pg_current_wal_insert_lsn").await?;
         let seen = seen.without_header(self.segment);
+        if self.lsn(DOING, "pg_current_wal_flush_lsn").await? >= seen {
+            return Ok(());
+        }
+        // What only prunes pages, or was committed asynchronously, lies in memory until somebody else waits for a commit.
+        self.rows(DOING, "SELECT pg_catalog.pg_logical_emit_message(true, 'wal2es', '')").await?;
         while self.lsn(DOING, "pg_current_wal_flush_lsn").await? < seen {
             tokio::time::sleep(LOOK_EVERY).await;
         }

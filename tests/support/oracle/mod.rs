@@ -37,6 +37,8 @@ pub enum Versions {
     OfCommits(Option<u64>),
     /// That of a copy, and those of entries of the trigger queue, of which this one was the last.
     OfEntries(u64),
+    /// That of a copy, and those of events, of which this one has the last number.
+    OfEvents(u64),
 }
 
 /// Compares every row of `table` with every document behind `alias`.
@@ -90,6 +92,10 @@ impl Versions {
             Versions::OfEntries(last) => {
                 let right = version == COPIED || (FIRST_ENTRY..=last).contains(&version);
                 (!right).then(|| format!("version {version} is of no entry up to {last}"))
+            }
+            Versions::OfEvents(last) => {
+                let right = (COPIED..=last + 1).contains(&version);
+                (!right).then(|| format!("version {version} is of no event up to {last}"))
             }
         }
     }

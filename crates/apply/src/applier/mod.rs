@@ -106,6 +106,8 @@ pub struct Applier {
     replay_end: Lsn,
     /// What is in the index may be older than what was shown: see [`Applier::caught_up`].
     catching_up: bool,
+    /// See [`Applier::within`].
+    within: bool,
     sessions: u64,
     open: Option<Open>,
     dry: bool,
@@ -202,6 +204,7 @@ impl Applier {
             batch: Batch::new(config.limits.times(config.lanes)),
             replay_end: Lsn::ZERO,
             catching_up: false,
+            within: false,
             sessions: 0,
             open: None,
             dry: false,
@@ -336,7 +339,7 @@ impl Applier {
     }
 
     fn past_replay(&self) -> bool {
-        self.durable >= self.replay_end && !self.catching_up
+        self.durable >= self.replay_end && !self.catching_up && !self.within
     }
 
     /// Something is written that a refresh or a swap would show.

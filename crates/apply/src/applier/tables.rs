@@ -17,6 +17,12 @@ impl Applier {
         self.catching_up = false;
     }
 
+    /// What is handed over belongs to something larger, in the middle of which a key may be in an older state than was shown:
+    /// nothing is shown before its end.
+    pub fn within(&mut self, within: bool) {
+        self.within = within;
+    }
+
     /// What has been handed over so far, and has landed, comes from before this place.
     pub fn read_to(&mut self, place: String) {
         self.state.read_to = place;

@@ -31,16 +31,18 @@ pub(super) async fn perform(
     let source = Source::connect(config).await?;
     let monitor = Arc::new(Monitor::new(config, stop.clone()));
     let (context, source) = run::survey(config.clone(), source, stop, monitor).await?;
-    if context.events.is_some() {
-        must_be_comparable(config, how)?;
-    }
     let chosen = choose(&context, indexes)?;
-    let store = Store::new(
+    let mut store = Store::new(
         context.target.clone(),
         &context.system.system_id,
         &source.info.dbname,
         &config.source.slot,
     );
+    if context.events.is_some() {
+        let state = store.load().await?;
+        let incomplete = state.is_some_and(|state| run::is_incomplete(&state.read_to));
+        must_be_comparable(incomplete, how)?;
+    }
     let mut verifier = Verifier { context: &context, source: &source, store, timeout, young: None };
     let mut all = Vec::new();
     for at in chosen {
@@ -63,8 +65,8 @@ pub(super) async fn perform(
 }
 
 /// What events make can be told from all of them only, and only in their order.
-fn must_be_comparable(config: &Config, how: How) -> Result<(), Failure> {
-    if config.events.deletes() {
+fn must_be_comparable(incomplete: bool, how: How) -> Result<(), Failure> {
+    if incomplete {
         return Err(Failure::config(
             "what only deleted events say can't be compared (events.retention: delete)",
             "keep the events for as long as their documents are to be compared",

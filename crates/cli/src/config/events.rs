@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::interpolate::{Text, Texts};
 use super::{Config, units};
+use crate::commands::parse_name;
 use crate::failure::Failure;
 
 /// A table of events.
@@ -135,7 +136,7 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
         ("lock_timeout", events.lock_timeout, second / 1000, second * 10, "200ms"),
         (
             "poll",
-            events.poll.max(second / 100),
+            if events.is_notified() { second } else { events.poll },
             second / 100,
             day,
             "0s, which waits for writers to notify",
@@ -150,8 +151,15 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
             ));
         }
     }
+    let fixed = |index: &super::Index| index.columns.is_some() || index.payload.is_some();
+    if events.deletes() && !config.indexes.as_ref().is_some_and(|all| all.iter().all(fixed)) {
+        return Err(Failure::config(
+            "with events.retention: delete an index of whatever columns there are could not be made anew when one is added",
+            "name the columns of each index in `columns`, or its `payload`",
+        ));
+    }
     for index in config.indexes.iter().flatten() {
-        if index.table.as_str() != table.as_str() {
+        if parse_name(&index.table) != parse_name(table) {
             return Err(Failure::config(
                 format!("the index of {} is not of the table of events, {table}", index.table),
                 format!("name {table}: with source.capture: events every index is of that table"),

@@ -81,10 +81,22 @@ impl<'de> Visitor<'de> for OneOrMany {
         Ok(Texts(vec![text]))
     }
 
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Texts, E> {
+        Ok(Texts(vec![value.to_string()]))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Texts, E> {
+        Ok(Texts(vec![value.to_string()]))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Texts, E> {
+        Ok(Texts(vec![value.to_string()]))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts, A::Error> {
         let mut list = Vec::new();
-        while let Some(text) = seq.next_element::<Text>()? {
-            list.push(text.0);
+        while let Some(Texts(one)) = seq.next_element::<Texts>()? {
+            list.extend(one);
         }
         Ok(Texts(list))
     }

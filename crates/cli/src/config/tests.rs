@@ -165,11 +165,13 @@ fn the_table_of_events_and_its_indices() {
     ] {
         check(events, fine).unwrap();
     }
+    check("table: public.outbox, retention: delete", fine).unwrap();
     for (events, index, said) in [
         ("order: stream", "table: outbox", "needs a table of events"),
         ("table: outbox, order: id", "table: outbox", "events.order: id is not known"),
         ("table: outbox, order: stream, fill: me", "table: outbox", "events.fill: me is not known"),
         ("table: outbox, retention: 7d", "table: outbox", "events.retention: 7d is not known"),
+        ("table: outbox, retention: delete", "table: outbox", "name the columns of each index"),
         ("table: outbox, poll: 1ms", "table: outbox", "events.poll must be between 10ms and"),
         ("table: outbox", "table: other", "not of the table of events"),
         ("table: outbox", "table: outbox, deletes: {op: D}", "an index without `id`"),

@@ -45,7 +45,7 @@ pub(crate) use gate::{fits, kept};
 pub(crate) use point::is_copying;
 pub(crate) use prepare::{Context, survey};
 use prepare::{Prepared, prepare};
-pub(crate) use tables::{captured, is_free, is_unread};
+pub(crate) use tables::{captured, is_free, is_incomplete, is_unread};
 use watch::Watch;
 
 /// How long the end may take: what is in flight, the refresh, the state.

@@ -83,7 +83,7 @@ impl Events {
         let (id, id_type) = (identifier(&self.id), &self.id_type);
         let next = |event: &str| {
             format!(
-                "WITH next AS (UPDATE {counter} SET last = last + 1 RETURNING last) \
+                "WITH next AS (UPDATE {counter} SET last = last OPERATOR(pg_catalog.+) 1 RETURNING last) \
                  INSERT INTO {stream} (id, event) SELECT last, {event} FROM next"
             )
         };
@@ -91,7 +91,7 @@ impl Events {
             Fill::Function => {
                 let function = self.own("publish_event");
                 format!(
-                    "{}CREATE OR REPLACE FUNCTION {function}(event {id_type}) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS {};\n\
+                    "{}CREATE OR REPLACE FUNCTION {function}(event {id_type}) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {};\n\
                      GRANT USAGE ON SCHEMA {} TO PUBLIC;\n",
                     self.no_trigger(STREAM),
                     literal(&format!("{} RETURNING id", next("$1"))),
@@ -121,7 +121,8 @@ impl Events {
         format!("DROP TRIGGER IF EXISTS {name} ON {table};\n")
     }
 
-    /// A trigger of the table, which fires whatever `session_replication_role` is. Those of a partitioned table that are for
+    /// A trigger of the table. Its function has the rights of its owner, so it names the schema of whatever it uses, operators
+    /// among it. It fires whatever `session_replication_role` is. Those of a partitioned table that are for
     /// each row are also its partitions'.
     fn trigger(&self, what: &str, each: &str, does: &str) -> String {
         // An error within names the function: so it can't be mistaken for one of the write, and says what to do.

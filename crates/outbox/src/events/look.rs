@@ -34,6 +34,7 @@ impl Events {
     /// The connection fails.
     pub async fn look(&self, session: &mut Session, notified: bool) -> Result<Found> {
         let mut found = Found::default();
+        self.look_at_rows(session, &mut found).await?;
         match &self.order {
             Order::TransactionId { column } => {
                 self.look_at_transactions(session, column, &mut found).await?;
@@ -49,6 +50,39 @@ impl Events {
             self.look_at_trigger(session, WAKE, &mut found).await?;
         }
         Ok(found)
+    }
+
+    /// All rows can be seen.
+    async fn look_at_rows(&self, session: &mut Session, found: &mut Found) -> Result<()> {
+        let sql = format!("SELECT pg_catalog.row_security_active({}::oid), current_user", self.oid);
+        let rows = session.rows(DOING, &sql).await?;
+        let row = rows.first().cloned().unwrap_or_default();
+        if text(&row, 0) == "t" {
+            found.problem(
+                format!(
+                    "row security hides events of {} from the role {}",
+                    self.table,
+                    text(&row, 1)
+                ),
+                format!("ALTER ROLE {} BYPASSRLS", wal::identifier(&text(&row, 1))),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whoever else reads them, by name.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn other_readers(&self, session: &mut Session) -> Result<Vec<String>> {
+        let reader = self.own("reader");
+        let there = format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", literal(&reader));
+        if session.one(DOING, &there).await?.as_deref() != Some("t") {
+            return Ok(Vec::new());
+        }
+        let sql = format!("SELECT owner FROM {reader} WHERE owner <> {}", literal(&self.owner));
+        let rows = session.rows(DOING, &sql).await?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     /// The column with the transaction must be there in every event, and be that of its writer.

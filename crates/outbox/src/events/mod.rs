@@ -4,9 +4,10 @@
 //! was read. There are three ways to know that nothing more comes below:
 //!
 //! - [`Order::TransactionId`]: an event knows its transaction. All transactions below `xmin` of a snapshot have ended, so the
-//!   events of those since the last time are all there are, and are read in the order of their ids. (In the order of
-//!   transactions a key could end at its older state: a transaction that began first may write last.) Nobody waits; one that
-//!   stays open holds back whatever began after it.
+//!   events of those since the last time are all there, and are read in the order of their ids. (In the order of
+//!   transactions a key could end at its older state: a transaction that began first may write last.) With them come those of
+//!   earlier transactions whose ids are above: what they have done to a key is done after what it had been before, once more.
+//!   Nobody waits; a transaction that stays open holds back whatever began after it.
 //! - [`Order::TableLock`]: the last id that was drawn, then for a moment a lock that no writer's bears: whoever had drawn an id
 //!   up to that one, and written it, has ended. Ids that an application draws long before it writes (pools of ids) are lost.
 //! - [`Order::Stream`]: a second table gives events their places, without gaps and in the order of commits, from a counter that
@@ -33,7 +34,7 @@ use wal::{identifier, literal};
 use crate::bell::Bell;
 pub use held::HeldBy;
 pub use look::Found;
-pub use projection::Projection;
+pub use projection::{OneOf, Projection};
 pub use reader::{Change, Reader, Span};
 
 /// The table of events and how it is read.
@@ -86,24 +87,28 @@ pub enum Fill {
     Connector,
 }
 
-/// How far a reader has come. For transactions: those from `from` and below `to` are being read, up to the event `last`. For
+/// How far a reader has come. For transactions: those from `from` and below `to` are being read, up to the event `last`; with them
+/// those before that have events above the first of them. For
 /// the lock: all up to `to` is there. Else only `last` counts. No number above `highest` was seen.
+/// `incomplete`: events that have been dealt with may have been deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) last: u64,
     pub(crate) highest: u64,
+    pub(crate) incomplete: bool,
 }
 
-/// `from:to:last:highest`.
+/// `from:to:last:highest`, with `:incomplete` if it is.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}:{}", self.from, self.to, self.last, self.highest)
+        write!(f, "{}:{}:{}:{}", self.from, self.to, self.last, self.highest)?;
+        f.write_str(if self.incomplete { ":incomplete" } else { "" })
     }
 }
 
-/// The text is not of the form `from:to:last:highest`.
+/// The text is not of that form.
 #[derive(Debug)]
 pub struct NoPlace;
 
@@ -111,9 +116,21 @@ impl FromStr for Place {
     type Err = NoPlace;
 
     fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let (text, incomplete) = match text.strip_suffix(":incomplete") {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
         let mut parts = text.split(':').map(|part| part.parse().map_err(|_| NoPlace));
         let mut next = || parts.next().unwrap_or(Err(NoPlace));
-        Ok(Place { from: next()?, to: next()?, last: next()?, highest: next()? })
+        let (from, to, last, highest) = (next()?, next()?, next()?, next()?);
+        Ok(Place { from, to, last, highest, incomplete })
+    }
+}
+
+impl Place {
+    /// Events that have been dealt with may have been deleted: nothing can be built of what is left.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 }
 
@@ -198,8 +215,10 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_written() {
-        let place = Place { from: 731, to: u64::MAX, last: 9, highest: 10 };
-        assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
+        for incomplete in [false, true] {
+            let place = Place { from: 731, to: u64::MAX, last: 9, highest: 10, incomplete };
+            assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
+        }
         for wrong in ["", "1:2:3", "1:2:3:x", "a:b:c:d"] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }

@@ -10,11 +10,22 @@ pub struct Projection {
     /// The columns whose last event is the document. None: each event is a document of its own.
     pub key: Vec<String>,
     /// Only events that have one of these texts in each of these columns.
-    pub only: Vec<(String, Vec<String>)>,
+    pub only: Vec<OneOf>,
     /// After an event that has one of these texts in one of these columns there is no document.
-    pub deletes: Vec<(String, Vec<String>)>,
+    pub deletes: Vec<OneOf>,
     /// The JSON column that is the document; where it is NULL there is none.
     pub payload: Option<String>,
+}
+
+/// A column that has one of some values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOf {
+    /// The column.
+    pub column: String,
+    /// Its type, as SQL writes it.
+    pub type_name: String,
+    /// As anybody would write values of that type.
+    pub texts: Vec<String>,
 }
 
 impl Projection {
@@ -58,9 +69,9 @@ impl Projection {
     }
 }
 
-/// COALESCE, because what is NULL is none of them.
-fn one_of((column, texts): &(String, Vec<String>)) -> String {
-    let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
-    let column = identifier(column);
-    format!("COALESCE({column}::text IN ({}), false)", texts.join(", "))
+/// COALESCE, because what is NULL is none of them. By their texts, which every type has.
+fn one_of(one: &OneOf) -> String {
+    let text = |text: &String| format!("({}::{})::text", literal(text), one.type_name);
+    let texts: Vec<String> = one.texts.iter().map(text).collect();
+    format!("COALESCE({}::text IN ({}), false)", identifier(&one.column), texts.join(", "))
 }

@@ -6,12 +6,13 @@ use snapshot::copy::Copy;
 use wal::{ConnInfo, identifier};
 
 use super::projection::Projection;
+use super::retention::Read;
 use super::{DELETES, Events, Fill, NUMBER, Order, Place};
 use crate::consumer::Document;
 use crate::error::{Error, Result};
 use crate::session::{Position, Session};
 
-/// The events of so many transactions are read at once at most: the server sorts them anew for each span.
+/// The events of so many transactions are read at once at most: nothing is shown before all of them have been.
 const WINDOW: u64 = 1 << 16;
 /// So much of the table is in a span at most, in bytes as it is stored; one event always is.
 const BYTES: u64 = 4 << 20;
@@ -27,13 +28,15 @@ const DOING: &str = "reading events";
 pub struct Reader {
     session: Session,
     events: Events,
-    place: Place,
+    pub(super) place: Place,
     /// Of the events up to `place.to`; None when an earlier process has found them.
     seen: Option<Seen>,
     /// How often in a row the lock was not to be had.
     refused: u32,
     /// See [`Reader::size`].
     size: Option<String>,
+    /// See [`super::retention`].
+    pub(super) read: Read,
 }
 
 #[derive(Clone, Copy)]
@@ -62,6 +65,8 @@ pub struct Span {
     pub complete: bool,
     /// All that could be read when it was last looked for is in this or before.
     pub at_end: bool,
+    /// With these all is read that belongs together: before, a key may be in an older state than it was.
+    pub whole: bool,
     /// There were more, but writers that have not ended may add some before them.
     pub held: bool,
 }
@@ -84,7 +89,15 @@ impl Reader {
     /// The connection fails.
     pub async fn connect(info: &ConnInfo, events: Events, place: Place) -> Result<Self> {
         let session = Session::connect(info).await?;
-        Ok(Reader { session, events, place, seen: None, refused: 0, size: None })
+        Ok(Reader {
+            session,
+            events,
+            place,
+            seen: None,
+            refused: 0,
+            size: None,
+            read: Read::default(),
+        })
     }
 
     /// The session, for other questions.
@@ -95,6 +108,11 @@ impl Reader {
     /// What it reads.
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// How far it is.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// Goes on from there: what came before has been dealt with.
@@ -245,9 +263,24 @@ impl Reader {
             Some(first) if first < xmin => (first, xmin.min(first.saturating_add(WINDOW))),
             _ => (xmin, xmin),
         };
-        self.place = Place { from, to, last: 0, ..self.place };
+        self.read.window(from, to, xmax);
+        let last = match from < to {
+            true => self.before_window(&column, from, to).await?,
+            false => 0,
+        };
+        self.place = Place { from, to, last, ..self.place };
         self.seen = Some(Seen { position, end: to == xmin, all: to == xmin && !beyond });
         Ok(from < to || !beyond)
+    }
+
+    /// The number before the first of the window.
+    async fn before_window(&mut self, column: &str, from: u64, to: u64) -> Result<u64> {
+        let sql = format!(
+            "SELECT COALESCE(min({}) - 1, 0) FROM {} WHERE {column} >= '{from}'::xid8 AND {column} < '{to}'::xid8",
+            identifier(&self.events.id),
+            self.events.table.quoted()
+        );
+        self.session.value(DOING, &sql).await
     }
 
     /// The last id that was drawn, once nobody can be writing it or one before. None if that takes too long.
@@ -312,8 +345,9 @@ impl Reader {
         let last = Reader::is_end(&self.events.order, next);
         let complete = !held && last && self.seen.is_some_and(|seen| seen.all);
         let at_end = last && self.seen.is_some_and(|seen| seen.end);
+        let whole = last || !matches!(self.events.order, Order::TransactionId { .. });
         let Position { before, flushed } = position;
-        Span { condition, events, next, before, flushed, complete, at_end, held }
+        Span { condition, events, next, before, flushed, complete, at_end, whole, held }
     }
 
     fn is_end(order: &Order, place: Place) -> bool {
@@ -325,13 +359,10 @@ impl Reader {
 
     /// The first events of what is all there and has not been read.
     async fn span(&mut self, most: u64) -> Result<Span> {
-        let Place { from, to, last, .. } = self.place;
+        let Place { to, last, .. } = self.place;
         let within = match &self.events.order {
             Order::TransactionId { column } => {
-                let column = identifier(column);
-                format!(
-                    "{column} >= '{from}'::xid8 AND {column} < '{to}'::xid8 AND {NUMBER} > {last}"
-                )
+                format!("{} < '{to}'::xid8 AND {NUMBER} > {last}", identifier(column))
             }
             _ => format!("{NUMBER} > {last} AND {NUMBER} <= {to}"),
         };
@@ -351,7 +382,9 @@ impl Reader {
         let highest = self.place.highest.max(number(1).unwrap_or(0));
         if fit == found && found < most {
             let next = match self.events.order {
-                Order::TransactionId { .. } => Place { from: to, to, last: 0, highest },
+                Order::TransactionId { .. } => {
+                    Place { from: to, to, last: 0, highest, ..self.place }
+                }
                 _ => Place { last: to, highest, ..self.place },
             };
             return Ok(self.of(within, fit, next, false));

@@ -8,7 +8,7 @@ use change::Lsn;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Taker, lock_of};
+use super::{Taker, events, lock_of};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::monitor::Monitor;
@@ -61,14 +61,14 @@ pub(super) async fn begin(
             let indices = managed(&context, &state);
             indices.check_standing(&context.target, &state).await?;
             indices.check(&context.target).await?;
-            taker.go_on(&state.read_to).await?;
+            taker.go_on(&context, &state.read_to).await?;
             (state, indices)
         }
         (_, before) => {
-            must_be_all_there(&context, before.as_ref())?;
+            must_be_all_there(before.as_ref())?;
             let used = before.as_ref().map_or(0, |before| before.generation);
             gate::free_generation(&context, &source, used).await?;
-            context.read_to = taker.before_copy().await?;
+            context.read_to = taker.before_copy(&context).await?;
             let loaded = load::load(&context, &source, &mut store, before).await?;
             taker.after_copy().await?;
             loaded
@@ -85,15 +85,12 @@ pub(super) async fn begin(
 }
 
 /// Without the events that were deleted, documents would be missing that only those made.
-fn must_be_all_there(context: &Context, before: Option<&State>) -> Result<(), Failure> {
-    let had_read = before.is_some_and(|before| {
-        before.step != Step::Copying && before.capture.starts_with("events ")
-    });
-    match context.config.events.deletes() && context.events.is_some() && had_read {
+fn must_be_all_there(before: Option<&State>) -> Result<(), Failure> {
+    match before.is_some_and(|before| events::is_incomplete(&before.read_to)) {
         false => Ok(()),
         true => Err(Failure::stop(
             "the indices can't be built anew: events that were in the index have been deleted (events.retention)",
-            "bring the events back and set events.retention: keep; or, to begin with those that are left, `wal2es teardown` first",
+            "bring the events back; or, to begin with those that are left, `wal2es teardown` first",
         )),
     }
 }

@@ -45,18 +45,24 @@ impl Taken {
     }
 
     /// Goes on from there.
-    pub(super) async fn go_on(&mut self, place: &str) -> Result<(), Failure> {
+    pub(super) async fn go_on(&mut self, context: &Context, place: &str) -> Result<(), Failure> {
         self.reader.go_on(parse(place)?);
+        if context.config.events.deletes() {
+            self.reader.may_delete();
+        }
         self.reader.look_at_numbers().await.map_err(explain)
     }
 
     /// The place to go on from after a copy that begins now. Writers may be in the way for a while.
-    pub(super) async fn before_copy(&mut self) -> Result<Place, Failure> {
+    pub(super) async fn before_copy(&mut self, context: &Context) -> Result<Place, Failure> {
         loop {
             match self.reader.now().await {
                 Ok(place) => {
                     self.reader.go_on(place);
-                    return Ok(place);
+                    if context.config.events.deletes() {
+                        self.reader.may_delete();
+                    }
+                    return Ok(self.reader.place());
                 }
                 Err(Error::Locked(_)) => self.note(true).await?,
                 Err(error) => return Err(explain(error)),
@@ -82,7 +88,29 @@ impl Taken {
         if !told.is_empty() {
             return Err(Failure::config(told.join("\nwal2es: "), "as said with each"));
         }
+        if context.config.events.deletes() {
+            self.must_be_alone().await?;
+        }
         Ok(format!("events {} by {}", events.oid, context.config.events.order))
+    }
+
+    /// Others would miss what is deleted.
+    async fn must_be_alone(&mut self) -> Result<(), Failure> {
+        let events = self.reader.events().clone();
+        let others = events.other_readers(self.reader.session()).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::config(
+            format!(
+                "other connectors read these events, which must not be deleted: {}",
+                others.join(", ")
+            ),
+            format!(
+                "use events.retention: keep; or, if they are not there any more, delete their rows in {}.reader",
+                wal::identifier(&events.schema)
+            ),
+        ))
     }
 
     /// What was right at the start may have been changed.
@@ -109,9 +137,20 @@ impl Taken {
                 self.changes(context, at, &span, &mut writes).await?;
             }
         }
-        let Span { next, events, before, flushed, complete, at_end, held, .. } = span;
+        let Span { next, events, before, flushed, complete, at_end, whole, held, .. } = span;
+        let within = !whole;
         let receipt = Receipt::Place((events > 0).then_some(next));
-        Ok(Batch { emptied: Vec::new(), writes, before, flushed, complete, at_end, held, receipt })
+        Ok(Batch {
+            emptied: Vec::new(),
+            writes,
+            before,
+            flushed,
+            complete,
+            at_end,
+            within,
+            held,
+            receipt,
+        })
     }
 
     /// What the events of the span make of the index of the planned table `at`: for each key what the last one says.
@@ -170,12 +209,21 @@ impl Taken {
         if !context.config.events.deletes() || read_to == self.forgotten {
             return Ok(());
         }
-        let Ok(place) = read_to.parse() else { return Ok(()) };
+        let place: Place = parse(read_to)?;
+        // First the state says so.
+        if !place.is_incomplete() {
+            return Ok(());
+        }
         if self.reader.delete_before(place).await? == 0 {
             read_to.clone_into(&mut self.forgotten);
         }
         Ok(())
     }
+}
+
+/// Events that were read up to there may have been deleted.
+pub(crate) fn is_incomplete(place: &str) -> bool {
+    place.parse::<Place>().is_ok_and(|place| place.is_incomplete())
 }
 
 fn parse(place: &str) -> Result<Place, Failure> {

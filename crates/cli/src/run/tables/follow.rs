@@ -148,12 +148,18 @@ impl<'a> Session<'a> {
             } else {
                 let found = self.wake.found(self.taker.session());
                 watched(&self.source.info, self.pid, found).await?;
+                if batch.within {
+                    self.applier.within(true);
+                }
                 if !self.deliver(&batch).await? {
                     return Ok(());
                 }
             }
             if batch.at_end {
                 self.applier.caught_up();
+            }
+            if !batch.within {
+                self.applier.within(false);
             }
             let tidy = self.taker.tidy(self.context, self.applier);
             watched(&self.source.info, self.pid, tidy).await?;

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::source::Source;
 use begin::Begun;
+pub(crate) use events::is_incomplete;
 pub(crate) use queue::{captured, is_free};
 use taker::{Batch, Receipt, Taker, Write};
 

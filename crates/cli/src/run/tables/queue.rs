@@ -127,6 +127,7 @@ impl Entries {
             flushed,
             complete,
             at_end: complete,
+            within: false,
             held: false,
             receipt,
         })

@@ -39,6 +39,8 @@ pub(super) struct Batch {
     pub(super) complete: bool,
     /// All that could be taken when it was last looked for has been.
     pub(super) at_end: bool,
+    /// Before what comes next, a key may be in an older state than it was.
+    pub(super) within: bool,
     /// There was more, which can't be taken before some transactions have ended.
     pub(super) held: bool,
     pub(super) receipt: Receipt,
@@ -98,21 +100,21 @@ impl Taker {
     }
 
     /// Goes on from there, if it knows a place.
-    pub(super) async fn go_on(&mut self, place: &str) -> Result<(), Failure> {
+    pub(super) async fn go_on(&mut self, context: &Context, place: &str) -> Result<(), Failure> {
         match self {
             Taker::Queue(_) => Ok(()),
-            Taker::Events(events) => events.go_on(place).await,
+            Taker::Events(events) => events.go_on(context, place).await,
         }
     }
 
     /// What is there now is covered by a copy that begins after this: gives the place to go on from then.
-    pub(super) async fn before_copy(&mut self) -> Result<String, Failure> {
+    pub(super) async fn before_copy(&mut self, context: &Context) -> Result<String, Failure> {
         match self {
             Taker::Queue(entries) => {
                 entries.consumer.remember().await?;
                 Ok(String::new())
             }
-            Taker::Events(events) => Ok(events.before_copy().await?.to_string()),
+            Taker::Events(events) => Ok(events.before_copy(context).await?.to_string()),
         }
     }
 
