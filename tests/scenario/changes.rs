@@ -73,6 +73,6 @@ fn names_that_need_quotes() {
     let _connector = case.run();
     case.execute(&format!("INSERT INTO {table} VALUES (3, 'ß')"));
     case.settle();
-    let found = oracle::compare(&mut case.sql, &case.search, table, "names-words", Versions::OfCommits(None));
+    let found = oracle::compare(&mut case.sql, &case.search, table, "names-words", Versions::Commits(None));
     found.expect_none();
 }

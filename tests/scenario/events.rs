@@ -43,7 +43,7 @@ fn check(case: &mut Case, tables: &[&str]) {
 fn equal(case: &mut Case, tables: &[&str]) {
     let query = "SELECT max(last_value) FROM pg_sequences WHERE sequencename LIKE 'outbox%'";
     let last: Option<i64> = case.sql.query_one(query, &[]).unwrap().get(0);
-    let versions = Versions::OfEvents(last.unwrap_or(0).unsigned_abs());
+    let versions = Versions::Events(last.unwrap_or(0).unsigned_abs());
     for table in tables {
         let alias = case.alias(table);
         oracle::compare(&mut case.sql, &case.search, table, &alias, versions).expect_none();

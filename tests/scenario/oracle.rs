@@ -48,7 +48,7 @@ fn put(case: &Case, id: &str, version: u64, source: &str) {
 
 fn compare(case: &mut Case) -> Differences {
     let alias = case.alias("thing");
-    oracle::compare(&mut case.sql, &case.search, "thing", &alias, Versions::OfCommits(Some(16)))
+    oracle::compare(&mut case.sql, &case.search, "thing", &alias, Versions::Commits(Some(16)))
 }
 
 fn compares_digits() {

@@ -60,7 +60,7 @@ fn without_a_file() {
     for name in ["two", "three"] {
         let run = Connector::start(case.dir.path(), &arguments, &[]);
         run.end(PATIENCE).expect_success();
-        oracle::compare(&mut case.sql, &case.search, "fileless_item", "fileless_item", Versions::OfCommits(None)).expect_none();
+        oracle::compare(&mut case.sql, &case.search, "fileless_item", "fileless_item", Versions::Commits(None)).expect_none();
         case.execute(&format!("INSERT INTO fileless_item SELECT max(id) + 1, '{name}' FROM fileless_item"));
     }
     case.search.expect("DELETE", "fileless_item-g1", None);

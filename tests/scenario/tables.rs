@@ -49,7 +49,7 @@ fn shown(case: &Case, alias: &str) {
 
 fn compare(case: &mut Case, table: &str) {
     case.settle();
-    oracle::compare(&mut case.sql, &case.search, table, table, Versions::OfCommits(None)).expect_none();
+    oracle::compare(&mut case.sql, &case.search, table, table, Versions::Commits(None)).expect_none();
 }
 
 /// Indices that no alias of the case's tables leads to.

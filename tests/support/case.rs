@@ -229,11 +229,11 @@ impl Case {
     fn versions(&mut self) -> Versions {
         if !self.by_queue() {
             let applied = |state: Value| lsn(state["applied_lsn"].as_str().unwrap());
-            return Versions::OfCommits(self.state().map(applied));
+            return Versions::Commits(self.state().map(applied));
         }
         let query = "SELECT last_value FROM wal2es.queue_id_seq";
         let last: i64 = self.sql.query_one(query, &[]).unwrap().get(0);
-        Versions::OfEntries(last.try_into().unwrap())
+        Versions::Entries(last.try_into().unwrap())
     }
 
     /// Changes come from a trigger queue.

@@ -34,11 +34,11 @@ pub struct Differences {
 #[derive(Clone, Copy)]
 pub enum Versions {
     /// Those of commits; if it is known what was applied, of none beyond it.
-    OfCommits(Option<u64>),
+    Commits(Option<u64>),
     /// That of a copy, and those of entries of the trigger queue, of which this one was the last.
-    OfEntries(u64),
+    Entries(u64),
     /// That of a copy, and those of events, of which this one has the last number.
-    OfEvents(u64),
+    Events(u64),
 }
 
 /// Compares every row of `table` with every document behind `alias`.
@@ -61,7 +61,7 @@ pub fn compare_some(
     filter: &str,
     ids: &[String],
 ) -> Differences {
-    let versions = Versions::OfCommits(None);
+    let versions = Versions::Commits(None);
     differences(expected::documents(sql, table, filter), actual::some(search, alias, ids), versions)
 }
 
@@ -88,12 +88,12 @@ impl Versions {
     /// What is wrong with a version.
     fn wrong(self, version: u64) -> Option<String> {
         match self {
-            Versions::OfCommits(applied) => wrong_commit(version, applied),
-            Versions::OfEntries(last) => {
+            Versions::Commits(applied) => wrong_commit(version, applied),
+            Versions::Entries(last) => {
                 let right = version == COPIED || (FIRST_ENTRY..=last).contains(&version);
                 (!right).then(|| format!("version {version} is of no entry up to {last}"))
             }
-            Versions::OfEvents(last) => {
+            Versions::Events(last) => {
                 let right = (COPIED..=last + 1).contains(&version);
                 (!right).then(|| format!("version {version} is of no event up to {last}"))
             }
