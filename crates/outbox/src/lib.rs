@@ -36,4 +36,4 @@ pub use bell::Bell;
 pub use consumer::{Consumer, Document, Entry, Taken, What};
 pub use error::{Error, Result};
 pub use queue::{COPIED, Captured, Installed, Queue};
-pub use session::Session;
+pub use session::{Process, Session};

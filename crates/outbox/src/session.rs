@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use change::Lsn;
-use wal::{ConnInfo, Connection, Mode, TextRow};
+use wal::{ConnInfo, Connection, Mode, TextRow, literal};
 
 use crate::error::{Error, Result};
 
@@ -16,7 +16,16 @@ pub struct Session {
     /// `wal_segment_size`, in bytes.
     segment: u64,
     prepares: bool,
-    pid: u32,
+    process: Process,
+}
+
+/// The process of the server that a session is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Its number, which another one may have when it has ended.
+    pub pid: u32,
+    /// When it began, as the server writes it.
+    since: String,
 }
 
 /// Where the log is.
@@ -40,18 +49,24 @@ impl Session {
         // waits for in `until_flushed`, and no standby needs it.
         let sql = "SET synchronous_commit = local; SET row_security = off";
         connection.simple_query(sql).await.map_err(&failed)?;
+        // A client that has gone without a word is noticed within half a minute, and its locks go.
+        let sql = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+        connection.simple_query(sql).await.map_err(&failed)?;
         match connection.simple_query("SET client_connection_check_interval = '2s'").await {
             // Some systems have no such check.
             Err(error) if error.db_error().is_none() => return Err(failed(error)),
             _ => {}
         }
-        let mut session = Session { connection, segment: 16 << 20, prepares: true, pid: 0 };
+        let mut session =
+            Session { connection, segment: 16 << 20, prepares: true, process: Process::default() };
         let setting =
             |name| format!("SELECT setting FROM pg_catalog.pg_settings WHERE name = '{name}'");
         const DOING: &str = "asking for settings";
         let segment = session.one(DOING, &setting("wal_segment_size")).await?;
         session.segment = segment.and_then(|text| text.parse().ok()).unwrap_or(session.segment);
-        session.pid = session.value(DOING, "SELECT pg_catalog.pg_backend_pid()").await?;
+        session.process.pid = session.value(DOING, "SELECT pg_catalog.pg_backend_pid()").await?;
+        let sql = "SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+        session.process.since = session.one(DOING, sql).await?.unwrap_or_default();
         let prepared = session.one(DOING, &setting("max_prepared_transactions")).await?;
         session.prepares = prepared.as_deref() != Some("0");
         Ok(session)
@@ -63,8 +78,22 @@ impl Session {
     }
 
     /// The process of the server that it is of.
-    pub fn pid(&self) -> u32 {
-        self.pid
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends an earlier session of ours that the server takes for alive, with its locks.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn end_earlier(&mut self, earlier: &Process) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+              WHERE pid = {} AND backend_start::text = {}",
+            earlier.pid,
+            literal(&earlier.since)
+        );
+        self.rows("ending the session before", &sql).await.map(drop)
     }
 
     /// Transactions may be prepared, which none can be that has notified.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use apply::{Applier, Origin};
 use change::{CommitLsn, Lsn};
-use outbox::Document;
+use outbox::{Document, Process};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -18,6 +18,8 @@ use crate::source::Source;
 /// For a statement that is under way when the process is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// So often the lock of the session before is asked for.
+const ASK_AGAIN: u32 = 40;
 
 /// Goes on over lost connections.
 pub(super) async fn follow(
@@ -27,15 +29,17 @@ pub(super) async fn follow(
     taker: Taker,
     goal: Option<Lsn>,
 ) -> Result<(), Failure> {
+    let mut process = None;
     let mut taker = Some(taker);
     let mut pause = SHORTEST_PAUSE;
     loop {
         let began = Instant::now();
         let session = async {
-            let taker = match taker.take() {
+            let mut taker = match taker.take() {
                 Some(taker) => taker,
-                None => again(context, source, applier).await?,
+                None => again(context, source, applier, process.as_ref()).await?,
             };
+            process = Some(taker.session().process().clone());
             let mut session = Session::begin(context, source, applier, taker, goal).await?;
             session.run().await?;
             session.wake.end(session.taker.session()).await
@@ -89,14 +93,26 @@ async fn finish(applier: &mut Applier) -> Result<(), Failure> {
 }
 
 /// The lock has gone with the session before, and the server that came back may be another one.
-async fn again(context: &Context, source: &Source, applier: &Applier) -> Result<Taker, Failure> {
+async fn again(
+    context: &Context,
+    source: &Source,
+    applier: &Applier,
+    before: Option<&Process>,
+) -> Result<Taker, Failure> {
     let mut taker = Taker::connect(context, source, &applier.current_state().read_to).await?;
     let (timeline, flushed) = taker.session().history().await?;
     if timeline != context.system.timeline || flushed < applier.durable() {
         return Err(Failure::reload("the server was restored, or a standby was promoted"));
     }
-    if taker.session().lock(lock_of(context)).await? {
-        return Ok(taker);
+    for _ in 0..ASK_AGAIN {
+        if taker.session().lock(lock_of(context)).await? {
+            return Ok(taker);
+        }
+        // The server may not know that nothing comes from it any more.
+        if let Some(before) = before {
+            taker.session().end_earlier(before).await?;
+        }
+        tokio::time::sleep(SHORTEST_PAUSE).await;
     }
     // It may have written: what is in the state is read anew.
     Err(Failure::reload("another process has taken over"))
@@ -130,7 +146,7 @@ impl<'a> Session<'a> {
             None => info!("taking from the trigger queue"),
         }
         let (goal, looked) = (goal.unwrap_or(NEVER), Instant::now());
-        let pid = taker.session().pid();
+        let pid = taker.session().process().pid;
         Ok(Session { context, source, applier, taker, wake, goal, looked, pid })
     }
 
