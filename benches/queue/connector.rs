@@ -1,4 +1,4 @@
-//! The binary, with a trigger queue on the table `item`.
+//! The binary, with a trigger queue on the table `item`, or reading events.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +14,10 @@ pub struct Connector<'a> {
     pub postgres: &'a str,
     /// `HOST:PORT`.
     pub target: &'a str,
-    /// Of the index, the publication and the queue's schema.
+    /// Of the index, the publication and the schema of what is made.
     pub name: &'a str,
+    /// The order of the events; none for the trigger queue.
+    pub order: Option<&'a str>,
 }
 
 impl Connector<'_> {
@@ -46,8 +48,8 @@ impl Connector<'_> {
     }
 
     fn configure(&self) {
-        let Connector { postgres, target, name, .. } = self;
-        let config = serde_json::json!({
+        let Connector { postgres, target, name, order, .. } = self;
+        let mut config = serde_json::json!({
             "source": {"url": postgres, "slot": name, "publication": name, "capture": "queue"},
             "target": {"url": format!("http://{target}")},
             "indexes": [{"name": name, "table": "public.item"}],
@@ -55,6 +57,11 @@ impl Connector<'_> {
             // The sink has nothing to compare with.
             "pipeline": {"verify_copies": false},
         });
+        if let Some(order) = order {
+            config["source"]["capture"] = "events".into();
+            config["events"] = serde_json::json!({"table": "public.event", "order": order, "schema": name, "fill": "connector"});
+            config["indexes"] = serde_json::json!([{"name": name, "table": "public.event", "id": "key", "payload": "payload"}]);
+        }
         std::fs::write(self.file(), config.to_string()).unwrap();
     }
 

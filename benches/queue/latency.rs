@@ -20,7 +20,7 @@ const WARM_UP: usize = 300;
 pub fn measure(binary: &str, postgres: &str, search: &str, commits: usize) {
     let mut client = Client::connect(postgres, NoTls).unwrap();
     client.batch_execute("TRUNCATE item").unwrap();
-    let connector = Connector { binary, postgres, target: search, name: "latency" };
+    let connector = Connector { binary, postgres, target: search, name: "latency", order: None };
     let running = connector.run();
     let mut ids = 1_u64..;
     let mut stream = http::connect(search);

@@ -1,4 +1,4 @@
-//! The trigger queue from its entries to the index: how many rows a second, and how long one commit takes.
+//! The trigger queue from its entries to the index, and events: how many rows a second, and how long one commit takes.
 //! `benches/queue.sh` runs it, with servers.
 //!
 //! `queue BINARY POSTGRES SEARCH ROWS RUNS COMMITS`: a Postgres to make a table in (`host=… port=… user=…`), and
@@ -44,6 +44,9 @@ fn main() {
     let (rows, runs): (u64, usize) = (rows.parse().unwrap(), runs.parse().unwrap());
     table::make(postgres, rows);
     consume(binary, postgres, rows, runs);
+    for order in ["transaction-id", "table-lock", "stream"] {
+        read(binary, postgres, order, rows, runs);
+    }
     latency::measure(binary, postgres, search, commits.parse().unwrap());
 }
 
@@ -51,7 +54,8 @@ fn main() {
 fn consume(binary: &str, postgres: &str, rows: u64, runs: usize) {
     let mut client = Client::connect(postgres, NoTls).unwrap();
     let sink = Sink::start(false);
-    let connector = Connector { binary, postgres, target: &sink.address(), name: "sink" };
+    let connector =
+        Connector { binary, postgres, target: &sink.address(), name: "sink", order: None };
     let running = connector.run();
     println!("{:<28} {:>12} {:>10} {:>9}", "", "rows/s", "µs CPU/row", "MB most");
     for _ in 0..runs {
@@ -69,6 +73,45 @@ fn consume(binary: &str, postgres: &str, rows: u64, runs: usize) {
         let cpu = cpu.as_micros() as f64 / rows as f64;
         let mb = running.peak_kb() as f64 / 1024.0;
         println!("{:<28} {rate:>12.0} {cpu:>10.2} {mb:>9.1}", "entries into a sink");
+    }
+    connector.tear_down(running);
+}
+
+/// Events are written while the reader stands still; from the moment that it goes on until all are in the sink.
+fn read(binary: &str, postgres: &str, order: &str, rows: u64, runs: usize) {
+    let mut client = Client::connect(postgres, NoTls).unwrap();
+    client
+        .batch_execute(
+            "DROP TABLE IF EXISTS event; \
+             CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key bigint NOT NULL, payload jsonb, \
+               transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id()); \
+             CREATE INDEX ON event (transaction_id, id)",
+        )
+        .unwrap();
+    let sink = Sink::start(false);
+    let connector =
+        Connector { binary, postgres, target: &sink.address(), name: "events", order: Some(order) };
+    let running = connector.run();
+    for _ in 0..runs {
+        running.signal(Signal::SIGSTOP);
+        for first in (1..=rows).step_by(usize::try_from(TOGETHER).unwrap()) {
+            let last = first + TOGETHER - 1;
+            let sql = format!(
+                "INSERT INTO event (key, payload) SELECT id, to_jsonb(item) FROM item WHERE id BETWEEN {first} AND {last}"
+            );
+            client.batch_execute(&sql).unwrap();
+        }
+        let (items, cpu) = (sink.items(), running.cpu());
+        let began = Instant::now();
+        running.signal(Signal::SIGCONT);
+        while sink.items() < items + rows {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (took, cpu) = (began.elapsed(), running.cpu() - cpu);
+        let rate = rows as f64 / took.as_secs_f64();
+        let cpu = cpu.as_micros() as f64 / rows as f64;
+        let mb = running.peak_kb() as f64 / 1024.0;
+        println!("{:<28} {rate:>12.0} {cpu:>10.2} {mb:>9.1}", format!("events by {order}"));
     }
     connector.tear_down(running);
 }

@@ -272,9 +272,10 @@ fn what_a_crash_takes_back() {
         for n in 0..20 {
             open.batch_execute(&format!("INSERT INTO item VALUES ({n}, {round}) ON CONFLICT (id) DO UPDATE SET n = {round}")).unwrap();
         }
-        // Read, and not on disk.
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%wal_flush_lsn%' AND pid <> pg_backend_pid()";
-        wait_for("the consumer", PATIENCE, || (case.sql.query_one(query, &[]).ok()?.get::<_, i64>(0) > 0).then_some(()));
+        // Whatever was sent must be on disk.
+        let first = format!("{}/_doc/0", case.alias("item"));
+        let written = || case.search.find(&first).filter(|found| found["_source"]["n"] == round);
+        wait_for("the first of them", PATIENCE, written);
         postgres.stop("immediate");
         postgres.start_again(&options);
         case.reconnect();
