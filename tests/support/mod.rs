@@ -17,6 +17,7 @@ pub mod search;
 pub mod seed;
 pub mod servers;
 pub mod shared;
+pub mod spoil;
 pub mod storm;
 pub mod temp;
 pub mod workload;
