@@ -8,6 +8,7 @@
 #   --rows N   rows of the table (2000000)
 #   --runs N   how often (3)
 #   --sink     not into OpenSearch
+
 # shellcheck source=benches/servers.sh
 . "$(dirname "$0")/servers.sh"
 rows=2000000 runs=3 sink=false

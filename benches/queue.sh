@@ -7,6 +7,7 @@
 #   --rows N      rows that are changed for each run into the sink (200000)
 #   --runs N      how often (3)
 #   --commits N   that are followed into OpenSearch, each way (200)
+
 # shellcheck source=benches/servers.sh
 . "$(dirname "$0")/servers.sh"
 rows=200000 runs=3 commits=200

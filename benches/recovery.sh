@@ -7,6 +7,7 @@
 #
 #   --rows N   rows that are written during each fault (200000)
 #   --runs N   how often (3)
+
 # shellcheck source=benches/servers.sh
 . "$(dirname "$0")/servers.sh"
 rows=200000 runs=3

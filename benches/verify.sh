@@ -7,6 +7,7 @@
 #   --rows N    rows of the table (1000000)
 #   --wrong N   so many documents are not what their rows are (0)
 #   --runs N    how often (3)
+
 # shellcheck source=benches/servers.sh
 . "$(dirname "$0")/servers.sh"
 rows=1000000 wrong=0 runs=3
