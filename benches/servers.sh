@@ -15,7 +15,7 @@ options() { # NAME… -- ARGUMENT…
   while [ $# -gt 0 ]; do
     name=${1#--}
     case $1 in
-      --help | -h) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$script"; exit 0 ;;
+      --help | -h) sed -n '2,/^$/s/^# \{0,1\}//p' "$script"; exit 0 ;;
       --*) case $names in *" $name "*) ;; *) name='' ;; esac ;;
       *) name='' ;;
     esac
