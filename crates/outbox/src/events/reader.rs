@@ -264,23 +264,29 @@ impl Reader {
             _ => (xmin, xmin),
         };
         self.read.window(from, to, xmax);
-        let last = match from < to {
-            true => self.before_window(&column, from, to).await?,
-            false => 0,
-        };
-        self.place = Place { from, to, last, ..self.place };
+        self.place = Place { from, to, last: 0, ..self.place };
+        if from < to {
+            self.look_at_window(&column).await?;
+        }
         self.seen = Some(Seen { position, end: to == xmin, all: to == xmin && !beyond });
         Ok(from < to || !beyond)
     }
 
-    /// The number before the first of the window.
-    async fn before_window(&mut self, column: &str, from: u64, to: u64) -> Result<u64> {
+    /// Goes to the number before the first of the window. No later one than the highest by then belongs to what is read with it.
+    async fn look_at_window(&mut self, column: &str) -> Result<()> {
+        let Place { from, to, highest, .. } = self.place;
+        let id = identifier(&self.events.id);
         let sql = format!(
-            "SELECT COALESCE(min({}) - 1, 0) FROM {} WHERE {column} >= '{from}'::xid8 AND {column} < '{to}'::xid8",
-            identifier(&self.events.id),
+            "SELECT min({id}), max({id}) FROM {} WHERE {column} >= '{from}'::xid8 AND {column} < '{to}'::xid8",
             self.events.table.quoted()
         );
-        self.session.value(DOING, &sql).await
+        let rows = self.session.rows(DOING, &sql).await?;
+        let number = |at: usize| -> Option<u64> { rows.first()?.get(at)?.as_ref()?.parse().ok() };
+        // An event that was deleted since leaves nothing to be read.
+        let (first, last) = (number(0).unwrap_or(highest + 1), number(1).unwrap_or(highest));
+        self.place.last = first.saturating_sub(1);
+        self.place.highest = highest.max(last);
+        Ok(())
     }
 
     /// The last id that was drawn, once nobody can be writing it or one before. None if that takes too long.
@@ -359,10 +365,11 @@ impl Reader {
 
     /// The first events of what is all there and has not been read.
     async fn span(&mut self, most: u64) -> Result<Span> {
-        let Place { to, last, .. } = self.place;
+        let Place { to, last, highest, .. } = self.place;
         let within = match &self.events.order {
             Order::TransactionId { column } => {
-                format!("{} < '{to}'::xid8 AND {NUMBER} > {last}", identifier(column))
+                let column = identifier(column);
+                format!("{column} < '{to}'::xid8 AND {NUMBER} > {last} AND {NUMBER} <= {highest}")
             }
             _ => format!("{NUMBER} > {last} AND {NUMBER} <= {to}"),
         };
