@@ -276,8 +276,9 @@ impl Reader {
     async fn look_at_window(&mut self, column: &str) -> Result<()> {
         let Place { from, to, highest, .. } = self.place;
         let id = identifier(&self.events.id);
+        // By the index on transactions: that on ids would be gone through from its ends, which may be far away.
         let sql = format!(
-            "SELECT min({id}), max({id}) FROM {} WHERE {column} >= '{from}'::xid8 AND {column} < '{to}'::xid8",
+            "SELECT min({id} + 0), max({id} + 0) FROM {} WHERE {column} >= '{from}'::xid8 AND {column} < '{to}'::xid8",
             self.events.table.quoted()
         );
         let rows = self.session.rows(DOING, &sql).await?;
