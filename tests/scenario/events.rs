@@ -1,6 +1,6 @@
 //! Changes from a table of events, into the same indices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -108,10 +108,11 @@ fn under_load_and_killed(way: usize) {
         .unwrap();
         // Others commit meanwhile, unless they have to wait.
         let more = workload.done() + rng.u64(5..40);
-        let until = Instant::now() + Duration::from_millis(300);
-        while workload.done() < more && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple'))";
+        wait_for("the others", PATIENCE, || {
+            let waits: bool = case.sql.query_one(waits, &[]).unwrap().get(0);
+            (waits || workload.done() >= more).then_some(())
+        });
         if rng.bool() {
             connector.kill();
             connector = case.start(&["run"]);

@@ -230,7 +230,7 @@ async fn fill(
     own.indexes = context.planned.iter().map(entry).collect();
     let (indices, replicas) = load::make_indices(context, store, &mut own).await?;
     let before = load::parts(context, source).await?;
-    let snapshot = point::make(context, keeper).await?;
+    let snapshot = point::make(context, source, keeper).await?;
     info!(at = %snapshot.at, generation = own.generation, tables = context.planned.len(), "copying the tables");
     limits::watch(context, source);
     let loading = context.monitor.loading();

@@ -136,7 +136,7 @@ async fn attempt(
 ) -> Result<Option<Indices>, Failure> {
     let (indices, replicas) = make_indices(context, store, state).await?;
     let parts = parts(context, source).await?;
-    let snapshot = point::make(context, keeper).await?;
+    let snapshot = point::make(context, source, keeper).await?;
     let at = snapshot.at;
     info!(%at, generation = state.generation, tables = context.planned.len(), "copying the tables");
     let loading = context.monitor.loading();

@@ -72,9 +72,16 @@ pub(super) async fn lock(context: &Context, source: &Source) -> Result<Keeper, F
 }
 
 /// Makes the point. The server waits for every transaction that is running now, which may be long.
-pub(super) async fn make(context: &Context, keeper: Keeper) -> Result<Snapshot, Failure> {
+pub(super) async fn make(
+    context: &Context,
+    source: &Source,
+    keeper: Keeper,
+) -> Result<Snapshot, Failure> {
     if !context.config.by_log() {
-        return Ok(keeper.export().await?);
+        let snapshot = keeper.export().await?;
+        // What it shows of asynchronous commits, a crash must not take back.
+        outbox::Session::connect(&source.info).await?.until_flushed().await?;
+        return Ok(snapshot);
     }
     let slot = slot_of(&context.owner);
     let mut made = std::pin::pin!(keeper.snapshot(&slot, &context.config.source.plugin));

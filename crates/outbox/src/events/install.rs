@@ -37,11 +37,6 @@ impl Events {
         sql
     }
 
-    /// The SQL that removes all of it.
-    pub fn remove(&self) -> String {
-        format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(&self.schema))
-    }
-
     /// What our tables say of themselves: which table they are for.
     pub(super) fn mark(&self) -> String {
         let order = match self.order {

@@ -194,22 +194,13 @@ impl Reader {
 
     /// Everything up to `place.to` has been read.
     fn is_at_end(&self) -> bool {
-        let Place { from, to, last, .. } = self.place;
-        match self.events.order {
-            Order::TransactionId { .. } => from >= to,
-            Order::TableLock { .. } => last >= to,
-            Order::Stream { .. } => self.seen.is_none_or(|_| last >= to),
-        }
+        // What an earlier process knew of the stream is of no use.
+        let unseen = self.events.is_stream() && self.seen.is_none();
+        unseen || Reader::is_end(&self.events.order, self.place)
     }
 
     /// Looks how far events are all there now. False if writers are in the way.
     async fn look_for_more(&mut self) -> Result<bool> {
-        if let Order::Stream { fill: Fill::Connector } = self.events.order {
-            let position = self.session.position().await?;
-            while self.fill().await? == FILL {}
-            self.end_of_stream(position).await?;
-            return Ok(true);
-        }
         let position = self.session.position().await?;
         match self.events.order.clone() {
             Order::TransactionId { column } => self.open_window(&column, position).await,
@@ -221,7 +212,8 @@ impl Reader {
                 }
                 Ok(settled.is_some())
             }
-            Order::Stream { .. } => {
+            Order::Stream { fill } => {
+                while fill == Fill::Connector && self.fill().await? == FILL {}
                 self.end_of_stream(position).await?;
                 Ok(true)
             }

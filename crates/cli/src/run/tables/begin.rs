@@ -1,4 +1,5 @@
-//! Before the first batch: is the queue there, or the table of events, is nobody else at it, does the state fit, and what has to be copied?
+//! Before the first batch: is the queue there, or the table of events, is nobody else at it, does the state fit, and what has
+//! to be copied?
 
 use std::sync::Arc;
 use std::time::Duration;
